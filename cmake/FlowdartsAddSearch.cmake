@@ -1,0 +1,1 @@
+# flowdarts_add_search(): filled in with the policies.
