@@ -35,7 +35,8 @@ target_include_directories(flowdarts_settings INTERFACE "$<BUILD_INTERFACE:${PRO
 add_library(flowdarts_own_flags INTERFACE)
 target_compile_options(flowdarts_own_flags INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wnon-virtual-dtor>
-  $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-fpch-preprocess>
+  # GCC 12 sees overlaps in every concatenation of strings (its bug 105651).
+  $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-fpch-preprocess;-Wno-restrict>
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${FLOWDARTS_WERROR}>>:-Werror>)
 if(FLOWDARTS_SANITIZE)
   add_compile_options(-fsanitize=${FLOWDARTS_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
@@ -73,8 +74,12 @@ function(flowdarts_use_torch_header target)
     add_library(flowdarts_torch_header OBJECT "${PROJECT_BINARY_DIR}/torch_header.cpp")
     target_link_libraries(flowdarts_torch_header PRIVATE flowdarts_settings flowdarts_own_flags LibTorch::LibTorch)
     target_precompile_headers(flowdarts_torch_header PRIVATE <torch/torch.h>)
+    target_compile_options(flowdarts_torch_header PRIVATE -fPIC)
   endif()
   target_precompile_headers(${target} REUSE_FROM flowdarts_torch_header)
+  # A precompiled header serves only the code model it was made with: programs are compiled as the libraries are, not as -fPIE.
+  set_target_properties(flowdarts_torch_header ${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+  target_compile_options(${target} PRIVATE -fPIC)
 endfunction()
 
 # flowdarts_test(NAME SOURCES ... LIBS ... [TORCH] [LABELS ...]): one GoogleTest program, each of its cases a ctest test.
