@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <flowdarts/spaces/support/split.hpp>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace flowdarts {
@@ -28,10 +29,13 @@ class PersistentIterator {
     std::vector<std::int64_t> ids;
   };
 
-  /// Continues at `state`. Throws InputError if `ids` is empty, `batch_size` is not positive, or `state` cannot have
-  /// come from an iterator over as many ids.
+  /// Begins with pass 0. Throws InputError if `ids` is empty or `batch_size` is not positive.
+  PersistentIterator(std::vector<std::int64_t> ids, std::int64_t batch_size, std::uint64_t seed, Split split)
+      : PersistentIterator(std::move(ids), batch_size, seed, split, State{}) {}
+
+  /// Continues at `state`. Throws also if it cannot have come from an iterator over as many ids.
   PersistentIterator(std::vector<std::int64_t> ids, std::int64_t batch_size, std::uint64_t seed, Split split,
-                     State state = {});
+                     State state);
 
   /// The next batch; begins a new pass when the last one is used up.
   [[nodiscard]] Draw next();
