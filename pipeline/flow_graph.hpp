@@ -1,0 +1,57 @@
+#pragma once
+// The flow graph of a search. It knows what follows what, keeps order, bounds what is in flight and ends cleanly; what
+// happens in each node is given to it.
+//
+//   plan -> batches -> tickets -> limit -> load -> restore order -> device executor -> accumulate -+-> prune train -+
+//     ^                            ^                                                      |  |      +-> prune val
+//     ---+-> join |                            +------------------ batches done --------------------- +  +----- epoch
+//     report ----+    |
+//     +-------------------------------- next epoch ----------------------------------------+-------- finish epoch
+//     <-------+
+
+#include <cstddef>
+#include <flowdarts/pipeline/messages.hpp>
+#include <functional>
+#include <memory>
+#include <optional>
+
+namespace flowdarts {
+
+/// What the nodes do. `load` is called from many threads at once; `step`, `end_epoch` and `snapshot` by the device
+/// executor's thread alone; `accumulate`, `plan_ahead`, `close_epoch` and `interrupt` by one thread at a time;
+/// `finish_epoch` and `save_interruption` likewise; `prune` for the two splits at once.
+struct GraphBodies {
+  std::function<EpochPlan(const PlanRequest&)> plan;
+  std::function<Batch(const BatchPlan&)> load;
+  std::function<StepReport(StepInput&&)> step;
+  std::function<EpochReport(const std::shared_ptr<const EpochPlan>&)> end_epoch;
+  std::function<std::shared_ptr<const Snapshot>()> snapshot;
+  std::function<void(const StepReport&)> accumulate;
+  /// Called at an epoch's first step: the next epoch's plan where it does not depend on how this one ends.
+  std::function<std::optional<PlanRequest>(const EpochPlan&)> plan_ahead;
+  std::function<EpochClose(const std::shared_ptr<const EpochPlan>&)> close_epoch;
+  std::function<PruneReport(Split, const EpochClose&)> prune;
+  /// All that is known of the epoch; gives the next one's plan where plan_ahead did not and the search goes on.
+  std::function<std::optional<PlanRequest>(const EpochClose&, const PerSplit<PruneReport>&, const EpochReport&)>
+      finish_epoch;
+  /// Fills in what the accumulator holds of an interrupted epoch.
+  std::function<void(Interruption&)> interrupt;
+  std::function<void(const Interruption&)> save_interruption;
+  /// Asked after each step; true ends the search there with a snapshot.
+  std::function<bool()> stop_requested;
+};
+
+struct GraphSettings {
+  int loader_threads = 1;    ///< threads that load at once, at least 1
+  std::size_t prefetch = 8;  ///< batches in flight at most, at least 2: a step holds one of V and one of T
+};
+
+/// Runs a search from `first` to its end, which is reached when no further plan is asked for, a report says stop, or
+/// stop_requested. An exception in any node ends the graph, whatever is in flight: an InputError is thrown on as one,
+/// anything else as a RunError, both naming the node; no thread is left behind. `start_device_thread` is called on the
+/// device executor's thread before anything else happens there.
+void run_flow_graph(
+    const GraphBodies& bodies, const GraphSettings& settings, const PlanRequest& first,
+    const std::function<void()>& start_device_thread = [] {});
+
+}  // namespace flowdarts

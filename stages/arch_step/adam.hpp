@@ -1,0 +1,45 @@
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <flowdarts/policies/options/option.hpp>
+#include <flowdarts/spaces/supernet.hpp>
+#include <vector>
+
+namespace flowdarts {
+
+/// How alpha is trained: Adam with L2 added to the gradient (methods reference 0.2).
+struct ArchOptions {
+  BOOST_HANA_DEFINE_STRUCT(ArchOptions, (Option<double, "learning rate of alpha", 3e-4, Above{0.0}>, lr),
+                           (Option<double, "Adam's first decay rate", 0.5, HalfOpen{0.0, 1.0}>, beta1),
+                           (Option<double, "Adam's second decay rate", 0.999, HalfOpen{0.0, 1.0}>, beta2),
+                           (Option<double, "weight decay of alpha (L2 in the gradient)", 1e-3, AtLeast{0.0}>,
+                            weight_decay),
+                           (Option<double, "standard deviation of alpha's first values", 1e-3, AtLeast{0.0}>, init));
+};
+
+/// Adam (Kingma and Ba, ICLR 2015) over the architecture parameters, with PyTorch's eps of 1e-8.
+class Adam {
+ public:
+  Adam(std::vector<torch::Tensor> alphas, const ArchOptions& options);
+
+  void step(const std::vector<torch::Tensor>& gradients);
+
+  [[nodiscard]] const std::vector<torch::Tensor>& alphas() const { return alphas_; }
+  [[nodiscard]] const std::vector<torch::Tensor>& first_moment() const { return first_; }
+  [[nodiscard]] const std::vector<torch::Tensor>& second_moment() const { return second_; }
+  [[nodiscard]] std::int64_t steps() const { return steps_; }
+  /// For a resumed search; the moments are restored in place.
+  void set_steps(std::int64_t steps) { steps_ = steps; }
+
+ private:
+  std::vector<torch::Tensor> alphas_, first_, second_;
+  std::int64_t steps_ = 0;
+  double lr_, beta1_, beta2_, weight_decay_;
+};
+
+/// alpha ~ init * N(0, 1) for each shape, keyed by (seed, Stream::alpha_init); float32 leaves that require grad.
+std::vector<torch::Tensor> initial_alphas(const std::vector<ArchShape>& shapes, double init, std::uint64_t seed);
+
+}  // namespace flowdarts

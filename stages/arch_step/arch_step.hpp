@@ -1,0 +1,100 @@
+#pragma once
+// The arch step: one Adam update of alpha on a batch of V.
+
+#include <cstdint>
+#include <flowdarts/policies/bilevel/problem.hpp>
+#include <flowdarts/spaces/supernet.hpp>
+#include <flowdarts/stages/arch_step/adam.hpp>
+#include <flowdarts/stages/weight_step/batch_results.hpp>
+#include <flowdarts/stages/weight_step/weight_step.hpp>
+#include <utility>
+#include <vector>
+
+namespace flowdarts {
+
+/// A batch on the device: images [B, 3, H, W] and labels int64 [B].
+struct DeviceBatch {
+  torch::Tensor images;
+  torch::Tensor labels;
+};
+
+/// A regulariser is a loss on alpha; a policy without one is left out at compile time.
+template <class Policy>
+concept RegularizesArch = requires(const Policy& policy, const std::vector<torch::Tensor>& alphas, std::int64_t epoch) {
+  { policy.loss(alphas, epoch) } -> std::convertible_to<torch::Tensor>;
+};
+
+/// Trains alpha as the policies say; w stays as it is. Usable without the flow graph.
+template <class Relaxation, class Bilevel, class ArchRegularizer>
+class ArchStep {
+ public:
+  /// The supernet must outlive the step. alphas: leaves, one for each of supernet.arch_shapes().
+  ArchStep(Supernet& supernet, std::vector<torch::Tensor> alphas, const ArchOptions& options, Relaxation relaxation,
+           Bilevel bilevel, ArchRegularizer regularizer)
+      : supernet_(supernet),
+        adam_(std::move(alphas), options),
+        relaxation_(std::move(relaxation)),
+        bilevel_(std::move(bilevel)),
+        regularizer_(std::move(regularizer)) {}
+
+  /// The relaxation of alpha as it is, attached to alpha's graph.
+  [[nodiscard]] std::vector<torch::Tensor> op_weights() const {
+    std::vector<torch::Tensor> weights;
+    for (const torch::Tensor& alpha : adam_.alphas()) weights.push_back(relaxation_.op_weights(alpha));
+    return weights;
+  }
+
+  /// One update. `train` is read by orders that differentiate through the weight step. `observe` is called with the
+  /// gradient of L_V with respect to each alpha, before the regulariser and Adam touch it (hook H4b). Returns
+  /// pack_results() of the forward pass on V, which saw alpha as it was before the update.
+  template <class Observe>
+  torch::Tensor operator()(const DeviceBatch& val, const DeviceBatch& train, const Sgd& sgd,
+                           const WeightOptions& weight_options, double weight_lr, std::int64_t epoch,
+                           Observe&& observe) {
+    ArchGradient arch = gradient(val, train, sgd, weight_options, weight_lr);
+    torch::Tensor results = pack_results(arch.val.loss, arch.val.logits, val.labels);
+    observe(std::as_const(arch.gradients));
+    if constexpr (RegularizesArch<ArchRegularizer>) {
+      const auto extra = torch::autograd::grad({regularizer_.loss(adam_.alphas(), epoch)}, adam_.alphas());
+      for (std::size_t i = 0; i < extra.size(); ++i) arch.gradients[i] = arch.gradients[i] + extra[i];
+    }
+    adam_.step(arch.gradients);
+    return results;
+  }
+
+  /// dL_V/dalpha as the bilevel policy sees it, without an update.
+  [[nodiscard]] ArchGradient gradient(const DeviceBatch& val, const DeviceBatch& train, const Sgd& sgd,
+                                      const WeightOptions& weight_options, double weight_lr) {
+    supernet_.train();
+    const auto loss_on = [this](const DeviceBatch& batch) {
+      return [this, &batch] {
+        torch::Tensor logits = supernet_.forward(batch.images, op_weights());
+        torch::Tensor loss = torch::nn::functional::cross_entropy(logits, batch.labels);
+        return Evaluation{std::move(loss), std::move(logits)};
+      };
+    };
+    const BilevelProblem problem{.weights = sgd.weights(),
+                                 .alphas = adam_.alphas(),
+                                 .momentum = sgd.momentum(),
+                                 .weight_lr = weight_lr,
+                                 .weight_momentum = weight_options.momentum,
+                                 .weight_decay = weight_options.weight_decay,
+                                 .train_loss = loss_on(train),
+                                 .val_loss = loss_on(val),
+                                 .set_statistics_updates = [this](bool on) { supernet_.set_statistics_updates(on); }};
+    return bilevel_.arch_gradient(problem);
+  }
+
+  [[nodiscard]] Adam& optimizer() { return adam_; }
+  [[nodiscard]] const Adam& optimizer() const { return adam_; }
+  [[nodiscard]] const Relaxation& relaxation() const { return relaxation_; }
+
+ private:
+  Supernet& supernet_;
+  Adam adam_;
+  Relaxation relaxation_;
+  Bilevel bilevel_;
+  ArchRegularizer regularizer_;
+};
+
+}  // namespace flowdarts

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <torch/torch.h>
+
+#include <flowdarts/policies/options/option.hpp>
+#include <span>
+#include <vector>
+
+namespace flowdarts {
+
+/// How the supernet's weights are trained: SGD with momentum, gradient-norm clipping and a cosine learning rate
+/// (methods reference 0.2, 0.5).
+struct WeightOptions {
+  BOOST_HANA_DEFINE_STRUCT(
+      WeightOptions, (Option<double, "learning rate of the first epoch", 0.025, Above{0.0}>, lr),
+      (Option<double, "learning rate the cosine falls towards", 0.001, AtLeast{0.0}>, lr_min),
+      (Option<double, "momentum", 0.9, HalfOpen{0.0, 1.0}>, momentum),
+      (Option<bool, "Nesterov momentum", false>, nesterov),
+      (Option<double, "weight decay (L2)", 3e-4, AtLeast{0.0}>, weight_decay),
+      (Option<double, "largest norm of the gradient of all weights; 0: no clipping", 5.0, AtLeast{0.0}>, clip));
+};
+
+/// lr(t) = lr_min + (lr - lr_min) (1 + cos(pi t / epochs)) / 2 for the epoch t, counted from 0.
+double cosine_lr(const WeightOptions& options, std::int64_t epoch, std::int64_t epochs);
+
+/// Scales the gradients so that the norm of all of them together is at most max_norm (torch's clip_grad_norm_).
+void clip_norm(std::vector<torch::Tensor>& gradients, double max_norm);
+
+/// SGD with PyTorch's meaning of momentum, Nesterov and weight decay. Holds the weights it moves and their momentum.
+class Sgd {
+ public:
+  Sgd(std::vector<torch::Tensor> weights, const WeightOptions& options);
+
+  /// gradients: one a weight, changed in place.
+  void step(std::vector<torch::Tensor>& gradients, double lr);
+
+  [[nodiscard]] const std::vector<torch::Tensor>& weights() const { return weights_; }
+  /// One buffer a weight, zero before the first step.
+  [[nodiscard]] const std::vector<torch::Tensor>& momentum() const { return momentum_; }
+
+ private:
+  std::vector<torch::Tensor> weights_;
+  std::vector<torch::Tensor> momentum_;
+  double momentum_factor_, weight_decay_, clip_;
+  bool nesterov_;
+};
+
+}  // namespace flowdarts
