@@ -13,7 +13,7 @@ struct BatchPlan {
   Split split = Split::train;
   std::int64_t epoch = 0;
   std::int64_t index = 0;
-  std::vector<std::int64_t> ids;
+  std::vector<std::int64_t> ids = {};
   bool augment = true;  ///< false: the evaluation path
 };
 
@@ -23,9 +23,9 @@ struct Batch {
   Split split = Split::train;
   std::int64_t epoch = 0;
   std::int64_t index = 0;
-  std::vector<std::int64_t> ids;     ///< [B]
-  std::vector<float> images;         ///< [B, 3, height, width], normalised
-  std::vector<std::int64_t> labels;  ///< [B]
+  std::vector<std::int64_t> ids = {};     ///< [B]
+  std::vector<float> images = {};         ///< [B, 3, height, width], normalised
+  std::vector<std::int64_t> labels = {};  ///< [B]
   int height = 0, width = 0;
 };
 

@@ -79,9 +79,9 @@ class Dataset {
 enum class Part : std::uint8_t { train, test };
 
 struct DatasetConfig {
-  std::string kind;            ///< fashion-mnist, mnist, cifar10, cifar100 or folder
-  std::filesystem::path path;  ///< empty: Debian's copy for fashion-mnist, an error for the others
-  Part part = Part::train;     ///< a folder has one part only, `train`: its path says which images
+  std::string kind = {};            ///< fashion-mnist, mnist, cifar10, cifar100 or folder
+  std::filesystem::path path = {};  ///< empty: Debian's copy for fashion-mnist, an error for the others
+  Part part = Part::train;          ///< a folder has one part only, `train`: its path says which images
   /// Leave out what is broken and count it: records cut off by a truncated file, labels out of range, images that do
   /// not decode, class folders without images, entries that cannot be read. Files that are damaged as a whole (missing,
   /// bad magic, broken gzip) are refused all the same.

@@ -102,17 +102,17 @@ IdxArray parse_idx(std::span<const std::uint8_t> bytes, const std::string& name,
     unpacked = gunzip(bytes, name, allow_truncated);
     bytes = unpacked;
   }
+  constexpr std::uint32_t unsigned_bytes = 0x0800;
+  const std::uint32_t expected_magic = unsigned_bytes | static_cast<std::uint32_t>(dimensions);
+  if (bytes.size() >= 4 && big_endian(bytes) != expected_magic) {
+    throw InputError(name + ": IDX magic " + std::to_string(big_endian(bytes)) + ", expected " +
+                     std::to_string(expected_magic) + " (unsigned bytes, " + std::to_string(dimensions) +
+                     " dimensions)");
+  }
   const std::size_t header = 4 + 4 * dimensions;
   if (bytes.size() < header) {
     throw InputError(name + ": holds " + std::to_string(bytes.size()) + " bytes, expected an IDX header of " +
                      std::to_string(header));
-  }
-  constexpr std::uint32_t unsigned_bytes = 0x0800;
-  const std::uint32_t magic = big_endian(bytes);
-  if (magic != (unsigned_bytes | dimensions)) {
-    throw InputError(name + ": IDX magic " + std::to_string(magic) + ", expected " +
-                     std::to_string(unsigned_bytes | dimensions) + " (unsigned bytes, " + std::to_string(dimensions) +
-                     " dimensions)");
   }
   IdxArray array;
   std::uint64_t expected = 1;

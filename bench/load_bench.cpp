@@ -1,0 +1,201 @@
+// How fast the load stage makes batches, by number of worker threads, from a data set in memory and from JPEG files,
+// and for comparison how fast libjpeg-turbo alone decodes the same files whole. The CPU column is that of all workers.
+//
+//   bench_load [--benchmark_...]    JPEGs: $FLOWDARTS_SHARED_DATA/imagenet-sample, else 64 files made on the spot
+
+#include <benchmark/benchmark.h>
+
+// jpeglib.h needs the first two.
+// clang-format off
+#include <cstddef>
+#include <cstdio>
+#include <jpeglib.h>
+// clang-format on
+
+#include <atomic>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <flowdarts/spaces/support/random.hpp>
+#include <flowdarts/stages/load/batch_loader.hpp>
+#include <flowdarts/stages/load/image_file.hpp>
+#include <flowdarts/stages/load/read_file.hpp>
+#include <fstream>
+#include <memory>
+#include <numeric>
+#include <thread>
+#include <vector>
+
+namespace {
+
+namespace fs = std::filesystem;
+using namespace flowdarts;
+
+class TemporaryDirectory {
+ public:
+  TemporaryDirectory() {
+    std::string name = (fs::temp_directory_path() / "flowdarts-bench-XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
+    path_ = name;
+  }
+  ~TemporaryDirectory() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  TemporaryDirectory(const TemporaryDirectory&) = delete;
+  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+  [[nodiscard]] const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+void write_file(const fs::path& file, const std::vector<std::uint8_t>& bytes) {
+  fs::create_directories(file.parent_path());
+  std::ofstream(file, std::ios::binary)
+      .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+}
+
+// Five files of 2000 random records.
+std::shared_ptr<const Dataset> cifar_like() {
+  const TemporaryDirectory directory;
+  CounterRng rng(1, Stream::noise);
+  for (int batch = 1; batch <= 5; ++batch) {
+    std::vector<std::uint8_t> bytes(2000 * 3073);
+    for (std::uint8_t& byte : bytes) byte = static_cast<std::uint8_t>(rng());
+    for (std::size_t record = 0; record < bytes.size(); record += 3073) bytes[record] %= 10;
+    write_file(directory.path() / ("data_batch_" + std::to_string(batch) + ".bin"), bytes);
+  }
+  return open_dataset({.kind = "cifar10", .path = directory.path()});
+}
+
+// 500 x 375, the usual size of ImageNet's images: waves with noise on them.
+std::vector<std::uint8_t> synthetic_jpeg(std::uint64_t number) {
+  constexpr int width = 500, height = 375;
+  CounterRng rng(2, Stream::noise, 0, 0, number);
+  std::vector<std::uint8_t> pixels;
+  for (int i = 0; i < width * height * 3; ++i) {
+    const double x = i / 3 % width, y = i / 3 / width;
+    pixels.push_back(
+        static_cast<std::uint8_t>(128 + 80 * std::sin(0.03 * x * (i % 3 + 1) + 0.02 * y) + 16 * rng.uniform()));
+  }
+  jpeg_compress_struct info{};
+  jpeg_error_mgr errors{};
+  info.err = jpeg_std_error(&errors);
+  jpeg_create_compress(&info);
+  unsigned char* memory = nullptr;
+  unsigned long size = 0;
+  jpeg_mem_dest(&info, &memory, &size);
+  info.image_width = width;
+  info.image_height = height;
+  info.input_components = 3;
+  info.in_color_space = JCS_RGB;
+  jpeg_set_defaults(&info);
+  jpeg_set_quality(&info, 90, TRUE);
+  jpeg_start_compress(&info, TRUE);
+  while (info.next_scanline < info.image_height) {
+    JSAMPROW row = pixels.data() + std::size_t{info.next_scanline} * width * 3;
+    jpeg_write_scanlines(&info, &row, 1);
+  }
+  jpeg_finish_compress(&info);
+  jpeg_destroy_compress(&info);
+  std::vector<std::uint8_t> bytes(memory, memory + size);
+  std::free(memory);
+  return bytes;
+}
+
+// The folder of JPEGs to measure with; lives as long as the benchmarks.
+class JpegFolder {
+ public:
+  JpegFolder() {
+    const char* shared = std::getenv("FLOWDARTS_SHARED_DATA");
+    path_ = fs::path(shared != nullptr ? shared : "") / "imagenet-sample";
+    if (shared != nullptr && fs::is_directory(path_)) {
+      label_ = "imagenet-sample";
+      return;
+    }
+    made_ = std::make_unique<TemporaryDirectory>();
+    path_ = made_->path();
+    label_ = "synthetic 500 x 375";
+    for (std::uint64_t i = 0; i < 64; ++i) {
+      write_file(path_ / "class" / (std::to_string(100 + i) + ".jpg"), synthetic_jpeg(i));
+    }
+  }
+  [[nodiscard]] const fs::path& path() const { return path_; }
+  [[nodiscard]] const std::string& label() const { return label_; }
+
+ private:
+  std::unique_ptr<TemporaryDirectory> made_;
+  fs::path path_;
+  std::string label_;
+};
+
+// `threads` workers load one pass over the data set in batches.
+void load_pass(benchmark::State& state, const std::shared_ptr<const Dataset>& dataset, const LoadOptions& options,
+               std::int64_t batch_size) {
+  const BatchLoader loader(dataset, options, 1, {});
+  const std::int64_t batches = dataset->size() / batch_size;
+  std::int64_t epoch = 0;
+  for (auto _ : state) {
+    std::atomic<std::int64_t> next = 0;
+    const auto work = [&] {
+      for (std::int64_t index = next++; index < batches; index = next++) {
+        BatchPlan plan{Split::train, epoch, index, std::vector<std::int64_t>(static_cast<std::size_t>(batch_size))};
+        std::iota(plan.ids.begin(), plan.ids.end(), index * batch_size);
+        benchmark::DoNotOptimize(loader.load(plan).images.data());
+      }
+    };
+    std::vector<std::jthread> workers;
+    for (std::int64_t t = 0; t < state.range(0); ++t) workers.emplace_back(work);
+    workers.clear();
+    ++epoch;
+  }
+  state.SetItemsProcessed(state.iterations() * batches * batch_size);
+}
+
+void BM_LoadCifar(benchmark::State& state, const std::shared_ptr<const Dataset>& dataset) {
+  load_pass(state, dataset, {}, 64);
+}
+
+void BM_LoadJpegFolder(benchmark::State& state, const JpegFolder& folder,
+                       const std::shared_ptr<const Dataset>& dataset) {
+  load_pass(state, dataset, {}, 8);
+  state.SetLabel(folder.label());
+}
+
+// One thread, no resize, no normalisation: what DESIGN's figure for JPEGs is measured against.
+void BM_DecodeJpegWhole(benchmark::State& state, const JpegFolder& folder,
+                        const std::shared_ptr<const Dataset>& dataset) {
+  Image image;
+  for (auto _ : state) {
+    for (std::int64_t i = 0; i < dataset->size(); ++i) {
+      dataset->decode(i, image);
+      benchmark::DoNotOptimize(image.pixels.data());
+    }
+  }
+  state.SetItemsProcessed(state.iterations() * dataset->size());
+  state.SetLabel(folder.label());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  const std::shared_ptr<const Dataset> cifar = cifar_like();
+  const JpegFolder folder;
+  const std::shared_ptr<const Dataset> jpegs = open_dataset({.kind = "folder", .path = folder.path()});
+  const auto by_threads = [](benchmark::internal::Benchmark* bench) {
+    bench->ArgName("threads")->Arg(1)->Arg(2)->Arg(4)->UseRealTime()->MeasureProcessCPUTime()->Unit(
+        benchmark::kMillisecond);
+  };
+  by_threads(benchmark::RegisterBenchmark("load_cifar", BM_LoadCifar, cifar));
+  by_threads(benchmark::RegisterBenchmark("load_jpeg_folder", BM_LoadJpegFolder, std::cref(folder), jpegs));
+  benchmark::RegisterBenchmark("decode_jpeg_whole", BM_DecodeJpegWhole, std::cref(folder), jpegs)
+      ->UseRealTime()
+      ->MeasureProcessCPUTime()
+      ->Unit(benchmark::kMillisecond);
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+  return 0;
+}
