@@ -2,6 +2,7 @@
 #include <cmath>
 #include <flowdarts/spaces/support/error.hpp>
 #include <flowdarts/stages/prune/prune.hpp>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 
@@ -83,10 +84,12 @@ PruneEvent prune(std::span<const std::int32_t> labels, std::span<const double> s
   std::span<const std::uint32_t> candidates = ranking;
   if (!options.refill) candidates = candidates.first(std::min(event.target, candidates.size()));
   event.class_removed.resize(event.class_caps.size());
-  event.removed.reserve(event.target);
+  const std::size_t reachable =
+      std::min(event.target, static_cast<std::size_t>(std::reduce(event.class_caps.begin(), event.class_caps.end())));
+  event.removed.reserve(reachable);
   std::vector<std::uint8_t> leaves(labels.size());
   for (const std::uint32_t position : candidates) {
-    if (event.removed.size() == event.target) break;
+    if (event.removed.size() == reachable) break;
     const auto c = static_cast<std::size_t>(labels[position]);
     if (event.class_removed[c] == event.class_caps[c]) continue;
     ++event.class_removed[c];

@@ -12,7 +12,8 @@
 namespace flowdarts {
 namespace detail {
 
-void sort_keys_serial(std::uint64_t* keys, std::uint32_t* positions, std::size_t size) {
+void sort_keys_serial(const std::uint64_t* keys, std::uint32_t* positions, std::size_t size) {
+  std::iota(positions, positions + size, 0U);
   std::stable_sort(positions, positions + size,
                    [keys](std::uint32_t left, std::uint32_t right) { return keys[left] < keys[right]; });
 }
@@ -65,7 +66,6 @@ std::vector<std::uint32_t> rank(std::span<const double> scores, std::span<const 
     ++ranked;
   }
   std::vector<std::uint32_t> positions(size);
-  std::iota(positions.begin(), positions.end(), 0U);
   switch (sorter.backend) {
     case SortBackend::serial:
       detail::sort_keys_serial(keys.data(), positions.data(), size);

@@ -1,3 +1,4 @@
+#include <thrust/sequence.h>
 #include <thrust/sort.h>
 #include <thrust/system/tbb/execution_policy.h>
 
@@ -6,6 +7,7 @@
 namespace flowdarts::detail {
 
 void sort_keys_tbb(std::uint64_t* keys, std::uint32_t* positions, std::size_t size) {
+  thrust::sequence(thrust::tbb::par, positions, positions + size);
   thrust::stable_sort_by_key(thrust::tbb::par, keys, keys + size, positions);
 }
 

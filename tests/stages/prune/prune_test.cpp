@@ -5,6 +5,7 @@
 #include <cmath>
 #include <flowdarts/spaces/support/error.hpp>
 #include <flowdarts/spaces/support/random.hpp>
+#include <flowdarts/stages/accumulate/error_history.hpp>
 #include <flowdarts/stages/prune/prune.hpp>
 #include <numeric>
 #include <string>
@@ -230,6 +231,40 @@ TEST(Prune, SizesCompoundWhereCapsAreOff) {
     labels = kept;
   }
   EXPECT_NEAR(static_cast<double>(labels.size()) / 25'000, 0.046, 0.0005);
+}
+
+TEST(Prune, RemovedSamplesNeverReturn) {
+  // Windows of three epochs over a split of sparse ids, T and V alike: accumulate, prune, keep, start anew.
+  for (const auto criterion : {Criterion::low, Criterion::high}) {
+    std::vector<std::int64_t> ids(500);
+    for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<std::int64_t>(3 * i + 1);
+    ErrorHistory history(ids);
+    for (std::uint32_t epoch = 1; epoch <= 15; ++epoch) {
+      std::vector<float> errors;
+      for (const std::int64_t id : ids) {
+        const auto sample = static_cast<std::uint64_t>(id);
+        errors.push_back(static_cast<float>(CounterRng(1, Stream::noise, 0, epoch, sample).uniform()));
+      }
+      history.observe(ids, errors);
+      history.end_epoch();
+      if (epoch % 3 != 0) continue;
+      Labels labels;
+      for (const std::int64_t id : ids) labels.push_back(static_cast<std::int32_t>(id % 7));
+      const VarianceOfError voe = history.voe();
+      const PruneEvent event =
+          prune(labels, voe.variance, voe.eligible, 7, {.ratio = 0.2, .events = 5, .criterion = criterion});
+      ASSERT_GT(event.removed.size(), 0U);
+      std::vector<std::int64_t> kept;
+      for (const std::uint32_t position : event.kept) kept.push_back(ids[position]);
+      const std::int64_t gone = ids[event.removed[0]];
+      ASSERT_TRUE(std::ranges::includes(ids, kept));
+      history.keep(kept);
+      history.clear();
+      ids = kept;
+      ASSERT_THROW(history.observe(std::vector{gone}, std::vector{0.5F}), RunError);
+    }
+    EXPECT_EQ(history.state(), ErrorHistory(ids).state());
+  }
 }
 
 TEST(Prune, AWholeClassMayVanishUnlessOneIsKept) {

@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <tbb/task_arena.h>
 
 #include <algorithm>
 #include <cmath>
@@ -86,6 +87,18 @@ TEST_P(Rank, EqualsAStableSortOfTheScores) {
       std::ranges::stable_sort(expected, std::ranges::greater{}, [&](std::uint32_t i) { return scores[i]; });
       ASSERT_EQ(descending(scores, eligible), expected) << size << " scores, " << distinct << " distinct";
     }
+  }
+}
+
+TEST(SortBackends, TheNumberOfThreadsDoesNotMatter) {
+  std::vector<double> scores(700'000);
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    scores[i] = static_cast<double>(CounterRng(2, Stream::noise, 0, 0, i).below(50'000));
+  }
+  const auto expected = rank(scores, {}, SortOrder::descending, {.backend = SortBackend::serial});
+  for (const int threads : {1, 2, 4}) {
+    tbb::task_arena arena(threads);
+    EXPECT_EQ(arena.execute([&] { return rank(scores, {}, SortOrder::descending); }), expected) << threads;
   }
 }
 
