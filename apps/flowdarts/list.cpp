@@ -33,6 +33,8 @@ nlohmann::ordered_json read_searches(const std::filesystem::path& file) {
     return searches;
   } catch (const nlohmann::json::parse_error& error) {
     throw InputError(file.string() + ": byte " + std::to_string(error.byte) + ": found no valid JSON");
+  } catch (const nlohmann::json::out_of_range&) {
+    throw InputError(file.string() + ": found a number beyond the range of a double");
   }
 }
 
