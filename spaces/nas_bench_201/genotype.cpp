@@ -4,7 +4,6 @@
 #include <flowdarts/spaces/support/error.hpp>
 #include <flowdarts/spaces/support/quote.hpp>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <vector>
 
 namespace flowdarts::nas_bench_201 {
@@ -47,7 +46,7 @@ class Reader {
 };
 
 /// A member that must be there and be a text.
-std::string text_member(const nlohmann::ordered_json& object, const char* name) {
+std::string text_member(const nlohmann::json& object, const char* name) {
   const auto member = object.find(name);
   if (member == object.end()) throw InputError(std::string("genotype JSON: found no member \"") + name + "\"");
   if (!member->is_string()) {
@@ -109,10 +108,12 @@ std::string to_json(const Genotype& genotype) {
 Genotype from_json(std::string_view text) {
   const auto object = [text] {
     try {
-      return nlohmann::ordered_json::parse(text);
+      return nlohmann::json::parse(text);
     } catch (const nlohmann::json::parse_error& error) {
       throw InputError("genotype JSON: byte " + std::to_string(error.byte) +
                        ": found no valid JSON, expected an object");
+    } catch (const nlohmann::json::out_of_range&) {
+      throw InputError("genotype JSON: found a number beyond the range of a double");
     }
   }();
   if (!object.is_object()) {

@@ -159,6 +159,7 @@ TEST(GenotypeJson, IgnoresOtherMembersAndMissingOps) {
 TEST(GenotypeJson, RefusesWhatIsNotAGenotype) {
   EXPECT_THAT(json_error(""), HasSubstr("genotype JSON: byte 1"));
   EXPECT_THAT(json_error("{\"space\": }"), HasSubstr("genotype JSON: byte 11"));
+  EXPECT_THAT(json_error("1e999"), HasSubstr("genotype JSON: found a number beyond the range"));
   EXPECT_THAT(json_error("[]"), HasSubstr("found array, expected an object"));
   EXPECT_THAT(json_error("{}"), HasSubstr("no member \"space\""));
   EXPECT_THAT(json_error(R"({"space": 3})"), HasSubstr("\"space\": found number, expected a string"));

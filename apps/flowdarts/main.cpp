@@ -1,0 +1,96 @@
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <flowdarts/spaces/support/error.hpp>
+#include <flowdarts/spaces/support/nearest.hpp>
+#include <flowdarts/spaces/support/quote.hpp>
+#include <flowdarts/spaces/support/version.hpp>
+#include <iostream>
+#include <vector>
+
+#include "commands.hpp"
+
+namespace {
+
+using namespace flowdarts;
+
+std::vector<std::string> option_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  return names;
+}
+
+std::vector<std::string> command_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
+  return names;
+}
+
+/// What is wrong with the command line. An argument that nothing takes explains more than what is missing without it.
+std::string explain(const CLI::App& app, const CLI::ParseError& error) {
+  const auto given = app.get_subcommands();
+  const CLI::App& command = given.empty() ? app : *given.front();
+  const std::string prefix = given.empty() ? "" : command.get_name() + ": ";
+  if (const auto unknown = command.remaining(); !unknown.empty()) {
+    const std::string& argument = unknown.front();
+    if (argument.starts_with('-')) {
+      return prefix + "unknown option " + quote(argument) + ", the nearest known one is " +
+             quote(nearest_name(argument.substr(0, argument.find('=')), option_names(command)).value());
+    }
+    if (given.empty()) {
+      return "unknown command " + quote(argument) + ", the nearest known one is " +
+             quote(nearest_name(argument, command_names(app)).value());
+    }
+    return prefix + "unexpected argument " + quote(argument);
+  }
+  if (given.empty()) return "found no command, expected one of " + CLI::detail::join(command_names(app), ", ");
+  if (error.get_name() == "ConversionError") return prefix + error.what() + ", expected a whole number";
+  return prefix + error.what();
+}
+
+int fail(std::string message, int code) {
+  std::ranges::replace(message, '\n', ' ');
+  std::cerr << "flowdarts: " << message << "\n";
+  return code;
+}
+
+int run(int argc, char** argv) {
+  CLI::App program("Differentiable neural architecture search: what was built, and what is known about a cell.",
+                   "flowdarts");
+  program.set_version_flag("--version", std::string("flowdarts ") + version_text);
+  program.require_subcommand(1);
+  app::List list;
+  app::Query query;
+  app::Info info;
+  auto* list_command = program.add_subcommand("list", "The search programs that were built");
+  auto* query_command = program.add_subcommand("query", "The true accuracies of a NAS-Bench-201 cell and their ranks");
+  auto* info_command = program.add_subcommand("info", "Parameters, MACs and a drawing of a cell's network");
+  list.declare(*list_command);
+  query.declare(*query_command);
+  info.declare(*info_command);
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::Success& help) {
+    return program.exit(help);
+  } catch (const CLI::ParseError& error) {
+    throw InputError(explain(program, error));
+  }
+  if (list_command->parsed()) list.run();
+  if (query_command->parsed()) query.run();
+  if (info_command->parsed()) info.run();
+  if (!std::cout.flush()) throw RunError("cannot write to standard output");
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const InputError& error) {
+    return fail(error.what(), 2);
+  } catch (const std::exception& error) {
+    return fail(error.what(), 1);
+  }
+}

@@ -1,0 +1,238 @@
+// The `flowdarts` program from outside: stdout, stderr, exit code.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+using testing::StartsWith;
+namespace fs = std::filesystem;
+
+const std::string example =
+    "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|";
+
+struct Result {
+  std::string out, err;
+  int code = -1;
+};
+
+class Flowdarts : public testing::Test {
+ protected:
+  void SetUp() override { fs::create_directories(folder_); }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  static std::string read(const fs::path& file) {
+    std::ifstream stream(file, std::ios::binary);
+    return {std::istreambuf_iterator<char>(stream), {}};
+  }
+
+  static void write(const fs::path& file, const std::string& text) {
+    fs::create_directories(file.parent_path());
+    std::ofstream(file, std::ios::binary) << text;
+  }
+
+  /// No argument may hold a single quote.
+  [[nodiscard]] Result run(const std::vector<std::string>& arguments) const {
+    std::ostringstream command;
+    command << program_;
+    for (const std::string& argument : arguments) command << " '" << argument << "'";
+    const fs::path out = folder_ / "stdout", err = folder_ / "stderr";
+    command << " >" << out << " 2>" << err;
+    const int status = std::system(command.str().c_str());
+    return {read(out), read(err), WIFEXITED(status) ? WEXITSTATUS(status) : -1};
+  }
+
+  /// Bad input: nothing on stdout, one line on stderr, exit code 2.
+  void expect_refused(const std::vector<std::string>& arguments, const std::string& line) const {
+    const Result result = run(arguments);
+    EXPECT_EQ(result.code, 2);
+    EXPECT_EQ(result.out, "");
+    EXPECT_EQ(result.err, "flowdarts: " + line + "\n");
+  }
+
+  fs::path folder_ = fs::temp_directory_path() / ("flowdarts_program_" + std::to_string(getpid()));
+  fs::path program_ = FLOWDARTS_BIN_DIR "/flowdarts";
+};
+
+TEST_F(Flowdarts, PrintsItsVersionAndHelp) {
+  const Result version = run({"--version"});
+  EXPECT_EQ(version.code, 0);
+  EXPECT_THAT(version.out, testing::MatchesRegex("flowdarts [0-9]+\\.[0-9]+\\.[0-9]+\n"));
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"--help"}, {"query", "--help"}, {"info", "--help"}, {"list", "--help"}}) {
+    const Result help = run(arguments);
+    EXPECT_EQ(help.code, 0);
+    EXPECT_THAT(help.out, HasSubstr("Usage: flowdarts"));
+    EXPECT_EQ(help.err, "");
+  }
+}
+
+TEST_F(Flowdarts, QueryPrintsAccuraciesAndRanks) {
+  const Result result = run({"query", example});
+  EXPECT_EQ(result.code, 0);
+  EXPECT_EQ(result.err, "");
+  EXPECT_EQ(result.out, example + R"(
+
+cifar10           93.6600 %   rank   258 of 15625
+cifar100          70.2933 %   rank   613 of 15625
+imagenet16_120    44.0333 %   rank   798 of 15625
+)");
+}
+
+TEST_F(Flowdarts, QueryPrintsOneJsonObject) {
+  const Result result = run({"query", "--json", example});
+  EXPECT_EQ(result.code, 0);
+  EXPECT_EQ(json::parse(result.out), (json{{"genotype", example},
+                                           {"cifar10", 93.66},
+                                           {"cifar100", 70.2933},
+                                           {"imagenet16_120", 44.0333},
+                                           {"rank_cifar10", 258},
+                                           {"rank_cifar100", 613},
+                                           {"rank_imagenet16_120", 798}}));
+}
+
+TEST_F(Flowdarts, QueryReadsARunDirectoryAndAGenotypeFile) {
+  write(folder_ / "run/genotype.json", R"({"space": "nas-bench-201", "genotype": ")" + example + "\"}");
+  const std::string expected = run({"query", example}).out;
+  EXPECT_EQ(run({"query", (folder_ / "run").string()}).out, expected);
+  EXPECT_EQ(run({"query", (folder_ / "run/genotype.json").string()}).out, expected);
+
+  const std::string file = (folder_ / "run/genotype.json").string();
+  write(file, "{\"space\": \"nas-bench-201\",");
+  expect_refused({"query", file}, file + ": genotype JSON: byte 27: found no valid JSON, expected an object");
+  fs::remove(file);
+  expect_refused({"query", (folder_ / "run").string()}, file + ": cannot open: No such file or directory");
+}
+
+TEST_F(Flowdarts, QueryTakesAnotherTable) {
+  const std::string shipped = FLOWDARTS_SOURCE_DIR "/spaces/nas_bench_201/data/nas-bench-201-200ep.csv.gz";
+  EXPECT_EQ(run({"query", example, "--benchmark-table", shipped}).out, run({"query", example}).out);
+
+  const std::string file = (folder_ / "table.csv").string();
+  write(file, "arch,cifar10_test,cifar100_test,imagenet16_120_test\n" + example + ",93,seventy,44\n");
+  expect_refused({"query", example, "--benchmark-table", file},
+                 file + ":2: cifar100_test: found \"seventy\", expected a number from 0 to 100");
+  expect_refused({"query", example, "--benchmark-table", "/no/such/table"},
+                 "/no/such/table: cannot open: No such file or directory");
+}
+
+TEST_F(Flowdarts, InfoCountsAndDraws) {
+  const Result result = run({"info", "--space", "nas-bench-201", "--genotype", example});
+  EXPECT_EQ(result.code, 0);
+  EXPECT_EQ(result.err, "");
+  EXPECT_THAT(result.out, HasSubstr("│ 0 │── nor_conv_3x3 ──▶│ 1 │── avg_pool_3x3 ──▶│ 2 │── skip_connect ──▶│ 3 │\n"));
+  EXPECT_THAT(result.out, HasSubstr("C = 16, N = 5, 10 classes, images 32 x 32\n"
+                                    "params              802,426\n"
+                                    "MACs            113,951,360\n"));
+  EXPECT_THAT(result.out, HasSubstr("cifar10           93.6600 %   rank   258 of 15625\n"));
+}
+
+TEST_F(Flowdarts, InfoPrintsOneJsonObject) {
+  const Result result = run({"info", "--space", "nas-bench-201", "--genotype",
+                             "|nor_conv_3x3~0|+|avg_pool_3x3~0|nor_conv_1x1~1|+|skip_connect~0|none~1|nor_conv_3x3~2|",
+                             "--channels", "4", "--cells", "1", "--json"});
+  EXPECT_EQ(result.code, 0);
+  const json object = json::parse(result.out);
+  EXPECT_EQ(object.at("params"), 11446);
+  EXPECT_EQ(object.at("macs"), 1503392);
+  const json other =
+      json::parse(run({"info", "--genotype", example, "--classes", "120", "--image-size", "16", "--json"}).out);
+  EXPECT_EQ(other.at("params"), 809576);
+  EXPECT_EQ(other.at("macs"), 28495360);
+}
+
+TEST_F(Flowdarts, RefusesBadInputInOneLine) {
+  expect_refused({}, "found no command, expected one of list, query, info");
+  expect_refused({"qurey", example}, "unknown command \"qurey\", the nearest known one is \"query\"");
+  expect_refused({"--verison"}, "unknown option \"--verison\", the nearest known one is \"--version\"");
+  expect_refused({"query"}, "query: ARCH is required");
+  expect_refused({"query", example, "--jsno"}, "query: unknown option \"--jsno\", the nearest known one is \"--json\"");
+  expect_refused({"query", "--benchmark=t.csv"},
+                 "query: unknown option \"--benchmark=t.csv\", the nearest known one is \"--benchmark-table\"");
+  expect_refused({"query", example, "more\nlines"}, "query: unexpected argument \"more\\x0alines\"");
+  expect_refused({"query", "|nor_conv_3x3~1|"}, "architecture string, character 15: found \"1\", expected \"0\"");
+  expect_refused(
+      {"query", "lost\n"},
+      "\"lost\\x0a\": found no such file and no architecture string (architecture string, character 1: found "
+      "\"l\", expected \"|\")");
+  expect_refused({"info", "--genotype", example, "--chanels", "8"},
+                 "info: unknown option \"--chanels\", the nearest known one is \"--channels\"");
+  expect_refused({"info", "--genotype", example, "--channels", "many"},
+                 "info: Could not convert: --channels = many, expected a whole number");
+  expect_refused({"info", "--genotype", example, "--channels", "0"}, "channels: found 0, expected 1 to 4096");
+  expect_refused({"info", "--genotype", example, "--image-size", "30"},
+                 "image size: found 30, expected 4 to 4096, a multiple of 4");
+  expect_refused({"info", "--genotype", example, "--space", "darts"},
+                 "--space: found \"darts\", expected \"nas-bench-201\"");
+}
+
+TEST_F(Flowdarts, SaysWhenItsOutputIsLost) {
+  if (!fs::exists("/dev/full")) GTEST_SKIP() << "no /dev/full here";
+  std::ostringstream command;
+  command << program_ << " query '" << example << "' >/dev/full 2>" << folder_ / "err";
+  const int status = std::system(command.str().c_str());
+  EXPECT_EQ(WEXITSTATUS(status), 1);
+  EXPECT_EQ(read(folder_ / "err"), "flowdarts: cannot write to standard output\n");
+}
+
+/// A copy of the program in a folder of its own, as after an installation.
+class MovedFlowdarts : public Flowdarts {
+ protected:
+  void SetUp() override {
+    fs::create_directories(folder_ / "bin");
+    fs::copy_file(program_, folder_ / "bin/flowdarts");
+    program_ = folder_ / "bin/flowdarts";
+  }
+
+  const std::string searches_ = R"([
+    {"name": "flowdarts-darts-nas-bench-201", "recipe": "darts", "space": "nas-bench-201",
+     "policies": [{"role": "Relaxation", "name": "Softmax"}, {"role": "Bilevel", "name": "FirstOrder"}]},
+    {"name": "mine", "recipe": null, "space": "nas-bench-201", "policies": []}])";
+};
+
+TEST_F(MovedFlowdarts, StillKnowsTheTable) {
+  EXPECT_THAT(run({"query", example}).out, HasSubstr("93.6600"));
+}
+
+TEST_F(MovedFlowdarts, ListsTheSearchesBesideItOrInItsShareFolder) {
+  const std::string table =
+      "PROGRAM                        RECIPE  SPACE          POLICIES\n"
+      "flowdarts-darts-nas-bench-201  darts   nas-bench-201  Softmax, FirstOrder\n"
+      "mine                           -       nas-bench-201  \n";
+  write(folder_ / "share/flowdarts/searches.json", searches_);
+  EXPECT_EQ(run({"list"}).out, table);
+  EXPECT_EQ(json::parse(run({"list", "--json"}).out), json::parse(searches_));
+  write(folder_ / "bin/searches.json", "[]");
+  EXPECT_EQ(run({"list"}).out, "PROGRAM  RECIPE  SPACE  POLICIES\n");
+}
+
+TEST_F(MovedFlowdarts, ListNamesAMissingOrBrokenFile) {
+  const Result missing = run({"list"});
+  EXPECT_EQ(missing.code, 1);
+  EXPECT_THAT(missing.err, StartsWith("flowdarts: no list of search programs: found neither "));
+  EXPECT_EQ(std::ranges::count(missing.err, '\n'), 1);
+
+  const std::string file = (fs::canonical(folder_) / "bin/searches.json").string();
+  write(file, "[{]");
+  expect_refused({"list"}, file + ": byte 3: found no valid JSON");
+  write(file, "{}");
+  expect_refused({"list"}, file + ": found no array of searches");
+  write(file, R"([{"name": "a", "recipe": null, "space": "s", "policies": []}, {"name": "b"}])");
+  expect_refused({"list", "--json"}, file + ": search 2: expected name, recipe, space and policies");
+}
+
+}  // namespace
