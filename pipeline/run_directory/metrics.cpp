@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 namespace flowdarts {
@@ -34,20 +35,27 @@ void for_each_row(std::string_view lines, const std::filesystem::path& path, Use
   }
 }
 
-void keep_complete_lines(const std::filesystem::path& path, const FileCalls& calls) {
-  if (!std::filesystem::exists(path)) return;
-  const std::string text = read_text_file(path);
-  const std::string_view kept = complete_lines(text);
-  if (kept.size() != text.size()) write_file_atomically(path, kept, calls);
+bool is_there(const std::filesystem::path& path) {
+  std::error_code error;
+  return std::filesystem::symlink_status(path, error).type() != std::filesystem::file_type::not_found;
+}
+
+AppendFile open_after_last_line(const std::filesystem::path& path, FileCalls calls) {
+  if (is_there(path)) {
+    const std::string text = read_text_file(path);
+    const std::string_view kept = complete_lines(text);
+    if (kept.size() != text.size()) write_file_atomically(path, kept, calls);
+  }
+  return AppendFile(path, std::move(calls));
 }
 
 }  // namespace
 
 MetricsWriter::MetricsWriter(const std::filesystem::path& path, FileCalls calls)
-    : file_((keep_complete_lines(path, calls), path), std::move(calls)) {}
+    : file_(open_after_last_line(path, std::move(calls))) {}
 
 MetricsWriter MetricsWriter::resume(const std::filesystem::path& path, std::int64_t last_epoch, FileCalls calls) {
-  if (std::filesystem::exists(path)) {
+  if (is_there(path)) {
     const std::string text = read_text_file(path);
     std::string kept;
     for_each_row(complete_lines(text), path, [&](const ordered_json& row, std::string_view line) {

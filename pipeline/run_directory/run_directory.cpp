@@ -16,9 +16,15 @@ void make_folder(const fs::path& folder) {
   if (error) throw InputError("cannot make the directory " + folder.string() + ": " + error.message());
 }
 
+bool is_there(const fs::path& path) {
+  std::error_code error;
+  const auto type = fs::symlink_status(path, error).type();
+  return type != fs::file_type::not_found && type != fs::file_type::none;
+}
+
 void require_directory(const fs::path& root) {
-  if (!fs::is_directory(fs::status(root)))
-    throw InputError(root.string() + ": found no directory, expected that of a run");
+  std::error_code error;
+  if (!fs::is_directory(root, error)) throw InputError(root.string() + ": found no directory, expected that of a run");
 }
 
 }  // namespace
@@ -28,7 +34,7 @@ RunDirectory::RunDirectory(fs::path root, FileCalls calls)
 
 bool RunDirectory::holds_run(const fs::path& root) {
   constexpr std::array names{"config.toml", "metrics.jsonl", "events", "checkpoints", "genotype.json", "genotype.dot"};
-  return std::ranges::any_of(names, [&](const char* name) { return fs::exists(fs::symlink_status(root / name)); });
+  return std::ranges::any_of(names, [&](const char* name) { return is_there(root / name); });
 }
 
 RunDirectory RunDirectory::create(const fs::path& root, FileCalls calls) {
@@ -38,7 +44,7 @@ RunDirectory RunDirectory::create(const fs::path& root, FileCalls calls) {
     if (holds_run(root))
       throw InputError(root.string() + ": already holds a run; --resume continues it, or choose another directory");
   };
-  if (!fs::exists(fs::symlink_status(root / "lock"))) refuse_run();
+  if (!is_there(root / "lock")) refuse_run();
   RunDirectory directory(root, std::move(calls));
   refuse_run();
   make_folder(directory.events());
@@ -51,7 +57,8 @@ RunDirectory RunDirectory::resume(const fs::path& root, FileCalls calls) {
   if (!holds_run(root)) throw InputError(root.string() + ": holds no run that --resume could continue");
   RunDirectory directory(root, std::move(calls));
   for (const fs::path& folder : {directory.events(), directory.checkpoints()}) {
-    if (fs::is_symlink(fs::symlink_status(folder)))
+    std::error_code error;
+    if (fs::is_symlink(fs::symlink_status(folder, error)))
       throw InputError(folder.string() + ": found a symbolic link, expected a directory");
     make_folder(folder);
   }
