@@ -75,6 +75,12 @@ function(flowdarts_use_torch_header target)
     target_precompile_headers(flowdarts_torch_header PRIVATE <torch/torch.h>)
   endif()
   target_precompile_headers(${target} REUSE_FROM flowdarts_torch_header)
+  get_target_property(type ${target} TYPE)
+  if(type STREQUAL "EXECUTABLE")
+    # A precompiled header serves one setting only: -fPIC, as in the libraries, not the -fPIE of programs.
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_compile_options(${target} PRIVATE -fPIC)
+  endif()
 endfunction()
 
 # flowdarts_test(NAME SOURCES ... LIBS ... [TORCH] [LABELS ...]): one GoogleTest program, each of its cases a ctest test.
