@@ -74,12 +74,14 @@ function(flowdarts_use_torch_header target)
     add_library(flowdarts_torch_header OBJECT "${PROJECT_BINARY_DIR}/torch_header.cpp")
     target_link_libraries(flowdarts_torch_header PRIVATE flowdarts_settings flowdarts_own_flags LibTorch::LibTorch)
     target_precompile_headers(flowdarts_torch_header PRIVATE <torch/torch.h>)
-    target_compile_options(flowdarts_torch_header PRIVATE -fPIC)
   endif()
   target_precompile_headers(${target} REUSE_FROM flowdarts_torch_header)
-  # A precompiled header serves only the code model it was made with: programs are compiled as the libraries are, not as -fPIE.
-  set_target_properties(flowdarts_torch_header ${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
-  target_compile_options(${target} PRIVATE -fPIC)
+  get_target_property(type ${target} TYPE)
+  if(type STREQUAL "EXECUTABLE")
+    # A precompiled header serves one setting only: -fPIC, as in the libraries, not the -fPIE of programs.
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_compile_options(${target} PRIVATE -fPIC)
+  endif()
 endfunction()
 
 # flowdarts_test(NAME SOURCES ... LIBS ... [TORCH] [LABELS ...]): one GoogleTest program, each of its cases a ctest test.

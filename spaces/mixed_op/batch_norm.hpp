@@ -1,0 +1,52 @@
+#pragma once
+// Batch normalisation as the search spaces need it: the statistics can be frozen while a step does extra passes.
+
+#include <torch/torch.h>
+
+#include <cstdint>
+
+namespace flowdarts {
+
+struct BatchNormOptions {
+  bool affine = true;               // a learnable scale (1 at first) and shift (0 at first)
+  bool track_running_stats = true;  // keep running statistics; without them evaluation mode uses the batch's own
+};
+
+/// Batch normalisation over [B, channels, H, W], eps 1e-5, momentum 0.1: running = 0.9 running + 0.1 batch.
+class BatchNorm : public torch::nn::Module {
+ public:
+  explicit BatchNorm(std::int64_t channels, BatchNormOptions options = {}) {
+    if (options.affine) {
+      weight_ = register_parameter("weight", torch::ones({channels}));
+      bias_ = register_parameter("bias", torch::zeros({channels}));
+    }
+    if (options.track_running_stats) {
+      running_mean_ = register_buffer("running_mean", torch::zeros({channels}));
+      running_var_ = register_buffer("running_var", torch::ones({channels}));
+    }
+  }
+
+  torch::Tensor forward(const torch::Tensor& x) {
+    const bool batch_statistics = is_training() || !running_mean_.defined();
+    const bool use_running = !batch_statistics || statistics_updates_;
+    return torch::batch_norm(x, weight_, bias_, use_running ? running_mean_ : torch::Tensor(),
+                             use_running ? running_var_ : torch::Tensor(), batch_statistics, /*momentum=*/0.1,
+                             /*eps=*/1e-5, at::globalContext().userEnabledCuDNN());
+  }
+
+  /// Whether a training-mode forward moves the running statistics.
+  void set_statistics_updates(bool enabled) { statistics_updates_ = enabled; }
+
+ private:
+  torch::Tensor weight_, bias_, running_mean_, running_var_;
+  bool statistics_updates_ = true;
+};
+
+/// Does so for every batch norm inside `module`.
+inline void set_statistics_updates(torch::nn::Module& module, bool enabled) {
+  module.apply([enabled](torch::nn::Module& child) {
+    if (auto* norm = child.as<BatchNorm>()) norm->set_statistics_updates(enabled);
+  });
+}
+
+}  // namespace flowdarts

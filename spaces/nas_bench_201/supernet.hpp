@@ -1,0 +1,54 @@
+#pragma once
+// The NAS-Bench-201 search supernet.
+
+#include <array>
+#include <cstdint>
+#include <flowdarts/spaces/nas_bench_201/ops.hpp>
+#include <flowdarts/spaces/supernet.hpp>
+#include <memory>
+#include <vector>
+
+namespace flowdarts::nas_bench_201 {
+
+/// Which ops live on which edge: a row an edge of cell_edges, a column an op.
+using OpMask = std::array<std::array<bool, column::count>, cell_edges.size()>;
+
+constexpr OpMask all_ops() {
+  OpMask mask{};
+  for (auto& row : mask) row.fill(true);
+  return mask;
+}
+
+/// What a supernet is built from. Methods that shrink the search space build a smaller one during the search.
+struct SupernetSpec {
+  std::int64_t channels = 16;  // of the first stage; the second has twice, the third four times as many
+  std::int64_t cells = 5;      // in each of the three stages
+  std::int64_t classes = 10;
+  bool conv_bias = false;           // of the candidate convolutions; only to match AutoDL-Projects' parameter count
+  bool track_running_stats = true;  // of the candidates' batch norms; off, evaluation mode uses the batch's statistics
+  bool affine = false;              // of the candidates' batch norms
+  OpMask present = all_ops();       // an op not present is neither built nor run
+};
+
+class MixedCell;
+template <class Cell>
+class Backbone;
+
+/// The supernet op by op: one module a candidate op of an edge, the reference for every faster one.
+class OracleSupernet : public Supernet {
+ public:
+  /// Throws InputError unless channels, cells and classes are positive.
+  explicit OracleSupernet(const SupernetSpec& spec);
+  ~OracleSupernet() override;
+
+  /// op_weights: one [6, 5] tensor, shared by all cells. The gradient of `none` and of an op that is not present is 0;
+  /// the whole gradient is undefined when no op but `none` is present.
+  torch::Tensor forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) override;
+  [[nodiscard]] std::vector<ArchShape> arch_shapes() const override;
+  void set_statistics_updates(bool enabled) override;
+
+ private:
+  std::shared_ptr<Backbone<MixedCell>> backbone_;
+};
+
+}  // namespace flowdarts::nas_bench_201
