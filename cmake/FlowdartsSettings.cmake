@@ -55,6 +55,8 @@ foreach(folder spaces policies stages pipeline)
 endforeach()
 
 add_library(flowdarts_settings INTERFACE)
+add_library(flowdarts::settings ALIAS flowdarts_settings)
+set_target_properties(flowdarts_settings PROPERTIES EXPORT_NAME settings)
 target_compile_features(flowdarts_settings INTERFACE cxx_std_20)
 target_include_directories(flowdarts_settings INTERFACE "$<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/include>"
                                                         "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>")
