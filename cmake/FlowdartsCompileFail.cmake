@@ -18,15 +18,15 @@ function(flowdarts_must_not_compile name)
   set(includes "$<REMOVE_DUPLICATES:$<TARGET_PROPERTY:compile_fail_${name},INTERFACE_INCLUDE_DIRECTORIES>>")
   set(definitions "$<TARGET_PROPERTY:compile_fail_${name},INTERFACE_COMPILE_DEFINITIONS>")
   set(options "$<TARGET_PROPERTY:compile_fail_${name},INTERFACE_COMPILE_OPTIONS>")
-  set(arguments "${CMAKE_CURRENT_BINARY_DIR}/compile_fail_${name}.args")
-  file(GENERATE OUTPUT "${arguments}" CONTENT "-std=c++20
+  set(arguments "${CMAKE_CURRENT_BINARY_DIR}/compile_fail_${name}")
+  file(GENERATE OUTPUT "${arguments}.$<COMPILE_LANGUAGE>" CONTENT "-std=c++20
 -fsyntax-only
 $<$<BOOL:${includes}>:-isystem \"$<JOIN:${includes},\"\n-isystem \">\">
 $<$<BOOL:${definitions}>:-D$<JOIN:${definitions},\n-D>>
 $<JOIN:${options},\n>
 ")
   add_test(NAME must_not_compile.${name}
-           COMMAND "${CMAKE_COMMAND}" "-DCOMPILER=${CMAKE_CXX_COMPILER}" "-DARGUMENTS=${arguments}" "-DSOURCE=${ARG_SOURCE}"
+           COMMAND "${CMAKE_COMMAND}" "-DCOMPILER=${CMAKE_CXX_COMPILER}" "-DARGUMENTS=${arguments}.CXX" "-DSOURCE=${ARG_SOURCE}"
                    "-DMESSAGE=${ARG_MESSAGE}" -P "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/FlowdartsCompileFailRun.cmake")
   set_tests_properties(must_not_compile.${name} PROPERTIES LABELS compile_fail TIMEOUT 120 ENVIRONMENT LC_ALL=C)
 endfunction()
