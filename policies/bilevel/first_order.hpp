@@ -1,0 +1,29 @@
+#pragma once
+
+#include <flowdarts/policies/bilevel/problem.hpp>
+#include <flowdarts/policies/capabilities.hpp>
+#include <flowdarts/policies/options/option.hpp>
+#include <flowdarts/policies/roles.hpp>
+
+namespace flowdarts {
+
+/// Alternates an arch step on V and a weight step on T, taking the present w for the best response w*(alpha): the arch
+/// gradient is dL_V(w, alpha)/dalpha (DARTS, section 2.3 with xi = 0).
+struct FirstOrder {
+  using role = roles::Bilevel;
+  static constexpr const char* name = "FirstOrder";
+  static constexpr auto provides = capabilities<tags::val_forward, tags::alpha_grad>;
+  static constexpr auto needs = capabilities<tags::trainable_alpha>;
+  using Options = NoOptions;
+  static constexpr bool needs_train_batch = false;
+
+  explicit FirstOrder(const Options& = {}) {}
+
+  /// One forward and one backward pass on V. No weight gradient is computed.
+  [[nodiscard]] ArchGradient arch_gradient(const BilevelProblem& problem) const {
+    Evaluation val = problem.val_loss();
+    return {torch::autograd::grad({val.loss}, problem.alphas), std::move(val)};
+  }
+};
+
+}  // namespace flowdarts

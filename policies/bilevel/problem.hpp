@@ -1,0 +1,37 @@
+#pragma once
+// What a bilevel policy differentiates: two losses of the same weights and architecture parameters.
+
+#include <torch/torch.h>
+
+#include <functional>
+#include <vector>
+
+namespace flowdarts {
+
+/// A loss and what it was computed from.
+struct Evaluation {
+  torch::Tensor loss;    ///< scalar, attached to the graph of w and alpha
+  torch::Tensor logits;  ///< [B, classes]; undefined where there are none
+};
+
+/// The state of one step as a bilevel policy sees it. The tensors are the live ones: changing them changes the
+/// supernet.
+struct BilevelProblem {
+  std::vector<torch::Tensor> weights;   ///< leaves, require grad
+  std::vector<torch::Tensor> alphas;    ///< leaves, require grad
+  std::vector<torch::Tensor> momentum;  ///< the weight optimiser's buffers; empty before its first step
+  double weight_lr = 0.0;               ///< of this epoch
+  double weight_momentum = 0.0;
+  double weight_decay = 0.0;
+  std::function<Evaluation()> train_loss;            ///< on this step's batch of T, at the present w and alpha
+  std::function<Evaluation()> val_loss;              ///< on this step's batch of V
+  std::function<void(bool)> set_statistics_updates;  ///< whether a forward pass moves batch norm's running statistics
+};
+
+/// The gradient an arch step follows, and the forward pass on V it came from.
+struct ArchGradient {
+  std::vector<torch::Tensor> gradients;  ///< of L_V with respect to each of BilevelProblem::alphas
+  Evaluation val;
+};
+
+}  // namespace flowdarts

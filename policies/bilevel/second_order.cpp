@@ -1,0 +1,95 @@
+#include <flowdarts/policies/bilevel/second_order.hpp>
+#include <utility>
+
+namespace flowdarts {
+namespace {
+
+constexpr double smallest_norm = 1e-12;
+
+/// Puts the weights back when it goes out of scope.
+class SavedWeights {
+ public:
+  explicit SavedWeights(const std::vector<torch::Tensor>& weights) : live_(weights) {
+    const torch::NoGradGuard no_grad;
+    for (const torch::Tensor& weight : weights) saved_.push_back(weight.detach().clone());
+  }
+  SavedWeights(const SavedWeights&) = delete;
+  SavedWeights& operator=(const SavedWeights&) = delete;
+  ~SavedWeights() { restore(); }
+
+  void restore() const {
+    const torch::NoGradGuard no_grad;
+    for (std::size_t i = 0; i < live_.size(); ++i) torch::Tensor(live_[i]).copy_(saved_[i]);
+  }
+
+  /// w = saved + scale * direction
+  void displace(double scale, const std::vector<torch::Tensor>& direction) const {
+    const torch::NoGradGuard no_grad;
+    for (std::size_t i = 0; i < live_.size(); ++i) {
+      torch::Tensor(live_[i]).copy_(saved_[i]).add_(direction[i], scale);
+    }
+  }
+
+ private:
+  const std::vector<torch::Tensor>& live_;
+  std::vector<torch::Tensor> saved_;
+};
+
+class StatisticsHeld {
+ public:
+  explicit StatisticsHeld(const std::function<void(bool)>& set) : set_(set) { set_(false); }
+  StatisticsHeld(const StatisticsHeld&) = delete;
+  StatisticsHeld& operator=(const StatisticsHeld&) = delete;
+  ~StatisticsHeld() { set_(true); }
+
+ private:
+  const std::function<void(bool)>& set_;
+};
+
+}  // namespace
+
+ArchGradient SecondOrder::arch_gradient(const BilevelProblem& problem) const {
+  const SavedWeights saved(problem.weights);
+  const double xi = problem.weight_lr;
+
+  std::vector<torch::Tensor> step;
+  {
+    const StatisticsHeld held(problem.set_statistics_updates);
+    step = torch::autograd::grad({problem.train_loss().loss}, problem.weights);
+  }
+  {
+    const torch::NoGradGuard no_grad;
+    for (std::size_t i = 0; i < step.size(); ++i) {
+      step[i] = step[i].add(problem.weights[i], problem.weight_decay);
+      if (!problem.momentum.empty()) step[i].add_(problem.momentum[i], problem.weight_momentum);
+    }
+  }
+  saved.displace(-xi, step);
+
+  Evaluation val = problem.val_loss();
+  std::vector<torch::Tensor> inputs = problem.alphas;
+  inputs.insert(inputs.end(), problem.weights.begin(), problem.weights.end());
+  std::vector<torch::Tensor> gradients = torch::autograd::grad({val.loss}, inputs);
+  const std::vector<torch::Tensor> direction(gradients.begin() + static_cast<std::ptrdiff_t>(problem.alphas.size()),
+                                             gradients.end());
+  gradients.resize(problem.alphas.size());
+
+  std::vector<torch::Tensor> norms;
+  for (const torch::Tensor& part : direction) norms.push_back(part.detach().to(torch::kDouble).norm());
+  const double norm = torch::stack(norms).norm().item<double>();
+  if (norm >= smallest_norm) {
+    const StatisticsHeld held(problem.set_statistics_updates);
+    const double eps = radius_ / norm;
+    saved.displace(eps, direction);
+    const std::vector<torch::Tensor> plus = torch::autograd::grad({problem.train_loss().loss}, problem.alphas);
+    saved.displace(-eps, direction);
+    const std::vector<torch::Tensor> minus = torch::autograd::grad({problem.train_loss().loss}, problem.alphas);
+    const torch::NoGradGuard no_grad;
+    for (std::size_t i = 0; i < gradients.size(); ++i) {
+      gradients[i] = gradients[i] - (plus[i] - minus[i]) * (xi / (2.0 * eps));
+    }
+  }
+  return {std::move(gradients), std::move(val)};
+}
+
+}  // namespace flowdarts

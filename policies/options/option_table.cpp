@@ -1,0 +1,249 @@
+#include <toml++/toml.h>
+
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <cmath>
+#include <flowdarts/policies/options/option_table.hpp>
+#include <flowdarts/spaces/support/error.hpp>
+#include <flowdarts/spaces/support/nearest.hpp>
+#include <sstream>
+
+namespace flowdarts {
+
+std::string number_text(double value) {
+  return detail::text_of(value);
+}
+
+namespace detail {
+
+void set_bool(bool& value, std::string_view text, std::string_view where) {
+  if (text != "true" && text != "false") {
+    throw InputError(std::string(where) + ": found '" + std::string(text) + "', expected true or false");
+  }
+  value = text == "true";
+}
+
+void set_integer(std::int64_t& value, std::string_view text, std::string_view where) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size()) {
+    throw InputError(std::string(where) + ": found '" + std::string(text) + "', expected a whole number");
+  }
+}
+
+void set_real(double& value, std::string_view text, std::string_view where) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(value)) {
+    throw InputError(std::string(where) + ": found '" + std::string(text) + "', expected a number");
+  }
+}
+
+std::string text_of(double value) {
+  // The shortest text that reads back as the same double: a recorded configuration loses nothing.
+  std::array<char, 32> buffer{};
+  const auto [end, error] = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value);
+  return {buffer.data(), end};
+}
+
+void refuse_range(std::string_view where, std::string_view text, const std::string& range) {
+  throw InputError(std::string(where) + ": found " + std::string(text) + ", expected a value " + range);
+}
+
+void refuse_choice(std::string_view where, std::string_view text, std::span<const std::string> choices) {
+  std::string expected;
+  for (const std::string& choice : choices) expected += (expected.empty() ? "" : ", ") + choice;
+  throw InputError(std::string(where) + ": found '" + std::string(text) + "', expected one of " + expected);
+}
+
+}  // namespace detail
+
+namespace {
+
+std::string toml_text(std::string_view text) {
+  std::ostringstream out;
+  out << toml::value<std::string>(text);
+  return out.str();
+}
+
+std::string did_you_mean(std::string_view name, std::span<const std::string> known) {
+  const auto nearest = nearest_name(name, known);
+  return nearest ? "; did you mean '" + *nearest + "'?" : "";
+}
+
+std::string text_of(const toml::node& node) {
+  if (const auto* text = node.as_string()) return text->get();
+  if (const auto* flag = node.as_boolean()) return flag->get() ? "true" : "false";
+  if (const auto* integer = node.as_integer()) return std::to_string(integer->get());
+  if (const auto* real = node.as_floating_point()) return detail::text_of(real->get());
+  return "(neither a text, a number nor a bool)";
+}
+
+}  // namespace
+
+OptionRow& OptionTable::row_of_flag(std::string_view flag, std::string_view where) {
+  for (OptionRow& row : rows_) {
+    if (row.flag == flag) return row;
+  }
+  throw InputError(std::string(where) + ": no option --" + std::string(flag));
+}
+
+void OptionTable::apply_preset(std::string_view name) {
+  std::vector<std::string> known;
+  for (const Preset& preset : presets_) {
+    known.push_back(preset.name);
+    if (preset.name != name) continue;
+    for (const auto& [flag, text] : preset.values) row_of_flag(flag, "--preset " + preset.name).set(text, "--" + flag);
+    return;
+  }
+  detail::refuse_choice("--preset", name, known);
+}
+
+void OptionTable::read_toml(const std::filesystem::path& file, std::string_view method, std::string_view space) {
+  toml::table document;
+  try {
+    document = toml::parse_file(file.string());
+  } catch (const toml::parse_error& error) {
+    throw InputError(file.string() + ":" + std::to_string(error.source().begin.line) + ": " +
+                     std::string(error.description()));
+  }
+  const auto place = [&](const toml::node& node, std::string_view section, std::string_view key) {
+    return file.string() + ":" + std::to_string(node.source().begin.line) + ": [" + std::string(section) + "] " +
+           std::string(key);
+  };
+  for (const auto& [section_key, section_node] : document) {
+    const std::string_view section = section_key.str();
+    const toml::table* table = section_node.as_table();
+    if (table == nullptr) {
+      throw InputError(file.string() + ":" + std::to_string(section_node.source().begin.line) + ": key '" +
+                       std::string(section) + "' stands outside a [section]");
+    }
+    if (section == "search") {
+      for (const auto& [key, node] : *table) {
+        const std::string_view expected = key.str() == "method" ? method : space;
+        if (key.str() != "method" && key.str() != "space") {
+          throw InputError(place(node, section, key.str()) + ": unknown key, expected method or space");
+        }
+        if (text_of(node) != expected) {
+          throw InputError(place(node, section, key.str()) + ": found '" + text_of(node) + "', but this program is '" +
+                           std::string(expected) + "'");
+        }
+      }
+      continue;
+    }
+    std::vector<std::string> sections;
+    for (const OptionRow& row : rows_) {
+      if (std::ranges::find(sections, row.section) == sections.end()) sections.push_back(row.section);
+    }
+    if (std::ranges::find(sections, section) == sections.end()) {
+      throw InputError(file.string() + ":" + std::to_string(section_node.source().begin.line) + ": unknown section [" +
+                       std::string(section) + "]" + did_you_mean(section, sections));
+    }
+    for (const auto& [key, node] : *table) {
+      std::vector<std::string> known;
+      OptionRow* match = nullptr;
+      for (OptionRow& row : rows_) {
+        if (row.section != section) continue;
+        known.push_back(row.name);
+        if (row.name == key.str()) match = &row;
+      }
+      if (match == nullptr) {
+        throw InputError(place(node, section, key.str()) + ": unknown key" + did_you_mean(key.str(), known));
+      }
+      match->set(text_of(node), place(node, section, key.str()));
+    }
+  }
+}
+
+OptionTable::CommandLine OptionTable::read_command_line(std::span<const char* const> arguments, std::string_view method,
+                                                        std::string_view space) {
+  CommandLine result;
+  CLI::App app;
+  app.set_help_flag();
+  app.allow_extras();
+  app.add_flag("-h,--help", result.help);
+  app.add_flag("--version", result.version);
+  app.add_flag("--describe", result.describe);
+  app.add_flag("--dry-run", result.dry_run);
+  app.add_flag("--resume", result.resume);
+  std::string config, preset;
+  app.add_option("--config", config);
+  app.add_option("--preset", preset);
+
+  std::vector<std::string> texts(rows_.size());
+  std::vector<CLI::Option*> given(rows_.size());
+  std::vector<std::string> known{"--help", "--version", "--dry-run", "--resume", "--config", "--preset"};
+  for (std::size_t i = 0; i < rows_.size(); ++i) {
+    const OptionRow& row = rows_[i];
+    if (row.is_switch) {
+      given[i] = app.add_flag_function("--" + row.flag + ",!--no-" + row.flag,
+                                       [&texts, i](std::int64_t count) { texts[i] = count > 0 ? "true" : "false"; });
+      known.push_back("--no-" + row.flag);
+    } else {
+      given[i] = app.add_option("--" + row.flag, texts[i]);
+    }
+    known.push_back("--" + row.flag);
+  }
+  try {
+    app.parse(static_cast<int>(arguments.size()), arguments.data());
+  } catch (const CLI::ParseError& error) {
+    throw InputError(error.what());
+  }
+  for (const std::string& extra : app.remaining()) {
+    const std::string name = extra.substr(0, extra.find('='));
+    throw InputError((name.starts_with("-") ? "unknown option " : "unexpected argument ") + name +
+                     did_you_mean(name, known));
+  }
+  if (!preset.empty()) apply_preset(preset);
+  if (!config.empty()) read_toml(config, method, space);
+  for (std::size_t i = 0; i < rows_.size(); ++i) {
+    if (given[i]->count() > 0) rows_[i].set(texts[i], "--" + rows_[i].flag);
+  }
+  return result;
+}
+
+std::string OptionTable::help(std::string_view program, std::string_view method, std::string_view space) const {
+  constexpr std::size_t column = 34;
+  std::ostringstream out;
+  const auto line = [&](std::string left, std::string_view right) {
+    left = "  " + left;
+    if (left.size() + 2 > column) {
+      out << left << "\n" << std::string(column, ' ') << right << "\n";
+    } else {
+      out << left << std::string(column - left.size(), ' ') << right << "\n";
+    }
+  };
+  out << program << ": searches the space " << space << " with " << method << "\n\nUsage: " << program
+      << " [options]\n\n";
+  line("-h, --help", "this text");
+  line("--version", "the version");
+  line("--dry-run", "print the resolved configuration and the planned steps, then end");
+  line("--resume", "continue the search in --out");
+  line("--config FILE.toml", "read options from a file (the command line wins)");
+  std::string names;
+  for (const Preset& preset : presets_) names += (names.empty() ? "" : ", ") + preset.name + " (" + preset.help + ")";
+  if (!names.empty()) line("--preset NAME", names);
+  std::string section;
+  for (const OptionRow& row : rows_) {
+    if (row.section != section) {
+      section = row.section;
+      out << "\n[" << section << "]\n";
+    }
+    line(row.is_switch ? "--[no-]" + row.flag : "--" + row.flag + " VALUE", row.help);
+  }
+  return out.str();
+}
+
+std::string OptionTable::to_toml(std::string_view method, std::string_view space) const {
+  std::ostringstream out;
+  out << "[search]\nmethod = " << toml_text(method) << "\nspace = " << toml_text(space) << "\n";
+  std::string section;
+  for (const OptionRow& row : rows_) {
+    if (row.section != section) {
+      section = row.section;
+      out << "\n[" << section << "]\n";
+    }
+    out << row.name << " = " << (row.is_text ? toml_text(row.get()) : row.get()) << "\n";
+  }
+  return out.str();
+}
+
+}  // namespace flowdarts

@@ -1,0 +1,79 @@
+#pragma once
+// The combinations that are refused at compile time. Each refusal is a template over the policies it names, so that the
+// compiler's "required from" line shows them next to the message.
+
+#include <flowdarts/policies/capabilities.hpp>
+#include <flowdarts/policies/roles.hpp>
+#include <type_traits>
+
+namespace flowdarts::refusals {
+
+template <class Role, class First, class Second>
+struct RoleGivenTwice {
+  static_assert(!std::is_same_v<Role, roles::Importance>, "exactly one selection rule");
+  static_assert(std::is_same_v<Role, roles::Importance> ||
+                    !((provides<First, tags::unrolled> &&
+                       (provides<Second, tags::weights_only> || provides<Second, tags::joint_single_level>)) ||
+                      (provides<Second, tags::unrolled> &&
+                       (provides<First, tags::weights_only> || provides<First, tags::joint_single_level>))),
+                "second order is defined only for bilevel search");
+  static_assert(std::is_same_v<Role, roles::Importance> || std::is_same_v<First, void>,
+                "a role is given twice: a method takes one policy for each role");
+};
+
+template <class Policy, class Tag>
+struct NeedNobodyProvides {
+  static_assert(std::is_same_v<Policy, void>,
+                "a policy needs a capability that neither the space nor another policy provides");
+};
+
+/// A policy that reads trained alpha beside an order that trains none.
+template <class Order, class AlphaPolicy>
+struct NoAlphaTrained {
+  static_assert(!(provides<Order, tags::weights_only> && needs<AlphaPolicy, tags::trainable_alpha>),
+                "this order trains no architecture parameters; choose an importance measure that does not need them "
+                "(IIM, removal accuracy)");
+};
+
+/// Pruning V by the errors of the arch steps where there are none.
+template <class Order, class Data>
+struct NoValidationSetToPrune {
+  static_assert(!(provides<Data, tags::prunes_val> && needs<Data, tags::val_forward> &&
+                  !provides<Order, tags::val_forward>),
+                "bi-level pruning needs a validation set; use the train-only variant (p_v = 0) or a bilevel order");
+};
+
+template <class Order, class Data>
+struct OverlappingSets {
+  static_assert(!(provides<Data, tags::all_data_trains> && provides<Order, tags::val_forward>),
+                "a bilevel order needs disjoint training and validation data");
+};
+
+template <class Order, class Noisy>
+struct UnrolledThroughNoise {
+  static_assert(!(provides<Order, tags::unrolled> && provides<Noisy, tags::stochastic> &&
+                  !provides<Noisy, tags::replayable_noise>),
+                "second order needs a deterministic forward; enable noise replay or use first order");
+};
+
+template <class Data, class Other>
+struct ProgressivePruningOfMovingSets {
+  static_assert(!(needs<Data, tags::fixed_split> && provides<Other, tags::resampled_split>),
+                "progressive pruning needs a fixed split");
+};
+
+template <class Space, class Selection>
+struct SelectionDoesNotFit {
+  static_assert(!((provides<Selection, tags::two_inputs_per_node> && provides<Space, tags::one_op_per_edge>) ||
+                  (provides<Selection, tags::one_op_per_edge> && provides<Space, tags::two_inputs_per_node>)),
+                "selection rule does not fit the search space");
+};
+
+/// What an order refuses beside it; checked for the method's order and each of its policies.
+template <class Order, class Other>
+struct BesideOrder : NoAlphaTrained<Order, Other>,
+                     NoValidationSetToPrune<Order, Other>,
+                     OverlappingSets<Order, Other>,
+                     UnrolledThroughNoise<Order, Other> {};
+
+}  // namespace flowdarts::refusals

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <flowdarts/policies/capabilities.hpp>
+#include <flowdarts/policies/options/option.hpp>
+#include <flowdarts/policies/roles.hpp>
+
+namespace flowdarts {
+
+/// The supernet keeps all candidate ops to the end.
+struct NoShrinking {
+  using role = roles::Shrinking;
+  static constexpr const char* name = "None";
+  static constexpr auto provides = capabilities<>;
+  static constexpr auto needs = capabilities<>;
+  using Options = NoOptions;
+
+  explicit NoShrinking(const Options& = {}) {}
+};
+
+}  // namespace flowdarts

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <flowdarts/policies/capabilities.hpp>
+#include <flowdarts/policies/options/option.hpp>
+#include <flowdarts/policies/roles.hpp>
+
+namespace flowdarts {
+
+/// The search ends after --epochs. A policy that stops earlier has
+///   bool should_stop(std::int64_t completed_epochs, const std::string& genotype);
+/// called once after each epoch with the architecture derived there.
+struct FixedEpochs {
+  using role = roles::Stopping;
+  static constexpr const char* name = "FixedEpochs";
+  static constexpr auto provides = capabilities<>;
+  static constexpr auto needs = capabilities<>;
+  using Options = NoOptions;
+
+  explicit FixedEpochs(const Options& = {}) {}
+};
+
+}  // namespace flowdarts

@@ -1,0 +1,50 @@
+#pragma once
+// From a data set's sample to the normalised tensor a network sees. A sample's random choices come from the generator
+// that is passed in and from nothing else.
+
+#include <array>
+#include <flowdarts/spaces/support/random.hpp>
+#include <flowdarts/stages/load/dataset.hpp>
+#include <flowdarts/stages/load/resize.hpp>
+#include <span>
+
+namespace flowdarts {
+
+struct AugmentOptions {
+  int padding = 4;  ///< black border of fixed-size images before the random crop, pixels, 0 .. size
+  int cutout = 0;   ///< side of the square hole (DeVries and Taylor 2017, arXiv:1708.04552), pixels; 0: none
+};
+
+/// The part of a width x height image that torchvision's RandomResizedCrop takes: ten tries of area U(0.08, 1) and
+/// aspect ratio log-uniform in [3/4, 4/3], position uniform; else the centre with the ratio clipped.
+[[nodiscard]] Region random_resized_crop(int width, int height, CounterRng& rng);
+
+/// Turns samples of one data set into float32 planes [3, size, size]. Immutable, safe to use from any number of
+/// threads.
+class Augmentation {
+ public:
+  /// Throws InputError if an option is out of range.
+  Augmentation(ImageGeometry geometry, const Normalisation& normalisation, const AugmentOptions& options);
+
+  /// Training. Fixed-size images: black padding, random crop, horizontal flip with probability 1/2, normalisation,
+  /// cutout on the normalised tensor (its hole is clipped at the borders). Others: random_resized_crop, resized to size
+  /// x size with antialiased bilinear weights, flip, normalisation, cutout; a JPEG whose crop is at least twice as
+  /// large as the output in both directions is decoded at 1/2, 1/4 or 1/8 before the resize, which differs slightly
+  /// from resizing the full image. `scratch` is working memory. Throws what Dataset::decode throws.
+  void train(const Dataset& dataset, std::int64_t sample, CounterRng rng, Image& scratch, std::span<float> out) const;
+
+  /// Evaluation. Fixed-size images as they are; others: the shorter side resized to round(size * 256 / 224), the centre
+  /// cropped. Normalised.
+  void evaluate(const Dataset& dataset, std::int64_t sample, Image& scratch, std::span<float> out) const;
+
+ private:
+  void copy_shifted(const Image& image, int shift_x, int shift_y, bool flip, std::span<float> out) const;
+  void cut_out(CounterRng& rng, std::span<float> out) const;
+
+  ImageGeometry geometry_;
+  AugmentOptions options_;
+  ChannelScale scale_{};
+  std::array<std::array<float, 256>, 3> normalised_{};  // a look-up is exact and as fast as the arithmetic
+};
+
+}  // namespace flowdarts

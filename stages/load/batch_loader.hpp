@@ -1,0 +1,47 @@
+#pragma once
+// The load stage: from planned sample ids to a batch of normalised images.
+
+#include <flowdarts/stages/load/augment.hpp>
+#include <flowdarts/stages/load/batch.hpp>
+#include <flowdarts/stages/load/dataset.hpp>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_set>
+
+namespace flowdarts {
+
+using LoadOptions = AugmentOptions;
+
+/// Called with one line that names a file and why it was skipped; never by two threads at once.
+using OnCorrupt = std::function<void(const std::string& line)>;
+
+/// Reads, decodes, augments and normalises batches. load() may be called from any number of threads at once; a plan
+/// always gives the same bits.
+class BatchLoader {
+ public:
+  /// With dataset->skip_corrupt(), what the data set left out when it was opened is reported at once. `on_corrupt` may
+  /// be empty. Throws InputError if an option is out of range for the data set's images.
+  BatchLoader(std::shared_ptr<const Dataset> dataset, const LoadOptions& options, std::uint64_t seed,
+              OnCorrupt on_corrupt);
+
+  /// A sample that is damaged throws InputError or, with dataset->skip_corrupt(), is left out of the batch, which may
+  /// then be empty. Throws InputError for an id that the data set does not have.
+  [[nodiscard]] Batch load(const BatchPlan& plan) const;
+
+  /// How many different samples were skipped so far, those left out at opening included.
+  [[nodiscard]] std::int64_t skipped() const;
+
+ private:
+  void report(std::int64_t sample, const std::string& line) const;
+
+  std::shared_ptr<const Dataset> dataset_;
+  Augmentation augmentation_;
+  std::uint64_t seed_;
+  OnCorrupt on_corrupt_;
+  mutable std::mutex mutex_;  // guards skipped_ and calls of on_corrupt_
+  mutable std::unordered_set<std::int64_t> skipped_;
+};
+
+}  // namespace flowdarts

@@ -1,0 +1,36 @@
+#include <flowdarts/spaces/support/error.hpp>
+#include <flowdarts/stages/load/cifar.hpp>
+#include <flowdarts/stages/load/dataset.hpp>
+#include <flowdarts/stages/load/idx.hpp>
+#include <flowdarts/stages/load/image_file.hpp>
+#include <flowdarts/stages/load/image_folder.hpp>
+#include <flowdarts/stages/load/read_file.hpp>
+
+namespace flowdarts {
+
+std::shared_ptr<const Dataset> open_dataset(const DatasetConfig& given) {
+  DatasetConfig config = given;
+  using Open = std::shared_ptr<const Dataset> (*)(const DatasetConfig&);
+  Open open = nullptr;
+  if (config.kind == "fashion-mnist" || config.kind == "mnist") open = open_idx;
+  if (config.kind == "cifar10") open = open_cifar10;
+  if (config.kind == "cifar100") open = open_cifar100;
+  if (config.kind == "folder") open = open_image_folder;
+  if (open == nullptr) {
+    throw InputError("data set kind '" + printable(config.kind) +
+                     "', expected fashion-mnist, mnist, cifar10, cifar100 or folder");
+  }
+  if (config.path.empty()) {
+    if (config.kind != "fashion-mnist") throw InputError("data set " + config.kind + " needs the path of its files");
+    config.path = "/usr/share/datasets/fashion-mnist";
+  }
+  const bool folder = config.kind == "folder";
+  if (config.image_size < 0 || config.image_size > max_image_side ||
+      (!folder && config.image_size != 0 && config.image_size != 32)) {
+    throw InputError("image size " + std::to_string(config.image_size) + ", expected " +
+                     (folder ? "0 to " + std::to_string(max_image_side) : "32, the size of " + config.kind));
+  }
+  return open(config);
+}
+
+}  // namespace flowdarts
