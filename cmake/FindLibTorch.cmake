@@ -18,11 +18,11 @@ else()
   if(FLOWDARTS_VENV)
     file(GLOB _torch_roots "${FLOWDARTS_VENV}/lib/python3*/site-packages/torch")
   endif()
-  find_program(FLOWDARTS_PYTHON3 python3)
-  mark_as_advanced(FLOWDARTS_PYTHON3)
-  if(NOT _torch_roots AND FLOWDARTS_PYTHON3)
+  unset(_torch_python3)
+  find_program(_torch_python3 python3 NO_CACHE)
+  if(NOT _torch_roots AND _torch_python3)
     execute_process(
-      COMMAND "${FLOWDARTS_PYTHON3}" -c "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '', end='')"
+      COMMAND "${_torch_python3}" -c "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '', end='')"
       OUTPUT_VARIABLE _torch_roots ERROR_QUIET)
   endif()
 endif()
