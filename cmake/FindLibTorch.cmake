@@ -1,81 +1,103 @@
 # Finds LibTorch without the TorchConfig.cmake of the PyPI wheel, which needs a CUDA toolkit even for a CPU build and
 # fails with CMake 3.25 and nvcc 13.
 #
-# Order: FLOWDARTS_LIBTORCH, the project's virtual environment build/venv, the torch of python3.
-# Targets: LibTorch::cpu (torch_cpu, c10); LibTorch::cuda (torch_cuda, c10_cuda, with FLOWDARTS_CUDA);
-#          LibTorch::LibTorch, the one of the two this build uses.
-# Variables: LibTorch_FOUND, LibTorch_VERSION, LibTorch_ROOT_DIR, LibTorch_RUNTIME_DIRS.
+# Order: FLOWDARTS_LIBTORCH; the torch of the virtual environment FLOWDARTS_VENV; the torch of python3.
+# Targets: LibTorch::cpu (torch_cpu, c10); LibTorch::cuda (torch_cuda, c10_cuda as well), where LibTorch has them;
+#          LibTorch::LibTorch, the one of the two this build uses (cuda with FLOWDARTS_CUDA).
+# Variables: LibTorch_FOUND, LibTorch_VERSION, LibTorch_ROOT_DIR, LibTorch_HAS_CUDA.
 
-set(_torch_roots "")
+# Nothing is cached, so that another FLOWDARTS_LIBTORCH takes effect in an old build tree.
+unset(LibTorch_ROOT_DIR)
+unset(LibTorch_VERSION)
+set(_torch_reason "no LibTorch found: install it with 'pip install torch==2.11.0' into build/venv (scripts/setup does), or name one with -DFLOWDARTS_LIBTORCH=DIR")
 if(FLOWDARTS_LIBTORCH)
-  list(APPEND _torch_roots "${FLOWDARTS_LIBTORCH}")
+  set(_torch_roots "${FLOWDARTS_LIBTORCH}")
+  set(_torch_reason "FLOWDARTS_LIBTORCH=${FLOWDARTS_LIBTORCH} holds no LibTorch: expected include/torch/csrc/api/include/torch/torch.h and lib/libtorch_cpu.so in it")
 else()
-  file(GLOB _torch_venv "${PROJECT_SOURCE_DIR}/build/venv/lib/python3*/site-packages/torch")
-  list(APPEND _torch_roots ${_torch_venv})
-  find_program(FLOWDARTS_PYTHON3 python3)
-  mark_as_advanced(FLOWDARTS_PYTHON3)
-  if(NOT _torch_venv AND FLOWDARTS_PYTHON3)
+  set(_torch_roots "")
+  if(FLOWDARTS_VENV)
+    file(GLOB _torch_roots "${FLOWDARTS_VENV}/lib/python3*/site-packages/torch")
+  endif()
+  unset(_torch_python3)
+  find_program(_torch_python3 python3 NO_CACHE)
+  if(NOT _torch_roots AND _torch_python3)
     execute_process(
-      COMMAND "${FLOWDARTS_PYTHON3}" -c
-              "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '', end='')"
-      OUTPUT_VARIABLE _torch_python ERROR_QUIET)
-    if(_torch_python)
-      list(APPEND _torch_roots "${_torch_python}")
-    endif()
+      COMMAND "${_torch_python3}" -c "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '', end='')"
+      OUTPUT_VARIABLE _torch_roots ERROR_QUIET)
   endif()
 endif()
+foreach(_torch_root IN LISTS _torch_roots)
+  if(EXISTS "${_torch_root}/include/torch/csrc/api/include/torch/torch.h" AND EXISTS "${_torch_root}/lib/libtorch_cpu.so")
+    get_filename_component(LibTorch_ROOT_DIR "${_torch_root}" ABSOLUTE)
+    break()
+  endif()
+endforeach()
 
-find_path(LibTorch_ROOT_DIR include/torch/csrc/api/include/torch/torch.h PATHS ${_torch_roots} NO_DEFAULT_PATH)
-find_library(LibTorch_CPU_LIBRARY torch_cpu PATHS "${LibTorch_ROOT_DIR}/lib" NO_DEFAULT_PATH)
-find_library(LibTorch_C10_LIBRARY c10 PATHS "${LibTorch_ROOT_DIR}/lib" NO_DEFAULT_PATH)
-find_library(LibTorch_CUDA_LIBRARY torch_cuda PATHS "${LibTorch_ROOT_DIR}/lib" NO_DEFAULT_PATH)
-find_library(LibTorch_C10_CUDA_LIBRARY c10_cuda PATHS "${LibTorch_ROOT_DIR}/lib" NO_DEFAULT_PATH)
-mark_as_advanced(LibTorch_ROOT_DIR LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY LibTorch_CUDA_LIBRARY LibTorch_C10_CUDA_LIBRARY)
-
-if(LibTorch_ROOT_DIR AND EXISTS "${LibTorch_ROOT_DIR}/include/torch/headeronly/version.h")
-  set(_torch_version_file "${LibTorch_ROOT_DIR}/include/torch/headeronly/version.h")
-elseif(LibTorch_ROOT_DIR)
-  set(_torch_version_file "${LibTorch_ROOT_DIR}/include/torch/csrc/api/include/torch/version.h")
-endif()
-if(_torch_version_file AND EXISTS "${_torch_version_file}")
-  file(STRINGS "${_torch_version_file}" _torch_version REGEX "define TORCH_VERSION_(MAJOR|MINOR|PATCH) ")
+if(LibTorch_ROOT_DIR)
+  # Releases since 2.9 keep the numbers in headeronly/version.h.
+  set(_torch_version "")
+  foreach(_torch_header headeronly/version.h csrc/api/include/torch/version.h)
+    if(NOT _torch_version AND EXISTS "${LibTorch_ROOT_DIR}/include/torch/${_torch_header}")
+      file(STRINGS "${LibTorch_ROOT_DIR}/include/torch/${_torch_header}" _torch_version REGEX "define TORCH_VERSION_(MAJOR|MINOR|PATCH) ")
+    endif()
+  endforeach()
   string(REGEX REPLACE ".*MAJOR ([0-9]+).*MINOR ([0-9]+).*PATCH ([0-9]+).*" "\\1.\\2.\\3" LibTorch_VERSION "${_torch_version}")
+  set(_torch_reason "LibTorch ${LibTorch_VERSION} in ${LibTorch_ROOT_DIR} is too old: ${LibTorch_FIND_VERSION} or newer is needed, named with -DFLOWDARTS_LIBTORCH=DIR")
+
+  file(STRINGS "${LibTorch_ROOT_DIR}/lib/libc10.so" _torch_new_abi REGEX "__cxx11" LIMIT_COUNT 1)
+  if(NOT _torch_new_abi)
+    set(_torch_reason "${LibTorch_ROOT_DIR} was built with the old C++ ABI of libstdc++: take a build with the C++11 ABI (every PyPI wheel since 2.7 is one)")
+    unset(LibTorch_ROOT_DIR)
+  endif()
+endif()
+if(LibTorch_ROOT_DIR AND EXISTS "${LibTorch_ROOT_DIR}/lib/libtorch_cuda.so")
+  set(LibTorch_HAS_CUDA TRUE)
+else()
+  set(LibTorch_HAS_CUDA FALSE)
+  if(LibTorch_ROOT_DIR AND FLOWDARTS_CUDA)
+    set(_torch_reason "FLOWDARTS_CUDA needs a LibTorch with CUDA, but ${LibTorch_ROOT_DIR}/lib has no libtorch_cuda.so")
+    unset(LibTorch_ROOT_DIR)
+  endif()
 endif()
 
 include(FindPackageHandleStandardArgs)
-find_package_handle_standard_args(LibTorch REQUIRED_VARS LibTorch_ROOT_DIR LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY
-  VERSION_VAR LibTorch_VERSION
-  REASON_FAILURE_MESSAGE "install it with 'pip install torch==2.11.0' into build/venv (scripts/test does) or give -DFLOWDARTS_LIBTORCH=DIR")
+find_package_handle_standard_args(LibTorch REQUIRED_VARS LibTorch_ROOT_DIR VERSION_VAR LibTorch_VERSION
+                                  REASON_FAILURE_MESSAGE "${_torch_reason}")
+set(LibTorch_NOT_FOUND_MESSAGE "${_torch_reason}")
 
 if(LibTorch_FOUND AND NOT TARGET LibTorch::cpu)
-  # The wheel's include folder also holds fmt, protobuf and oneDNN under their own names; only LibTorch's four folders are shown.
-  set(_torch_links "${CMAKE_BINARY_DIR}/libtorch-include")
-  file(MAKE_DIRECTORY "${_torch_links}")
-  foreach(folder ATen c10 caffe2 torch)
-    file(CREATE_LINK "${LibTorch_ROOT_DIR}/include/${folder}" "${_torch_links}/${folder}" SYMBOLIC)
+  # The wheel's include folder also holds fmt, protobuf and oneDNN under their own names, which would hide the system's:
+  # only LibTorch's four folders are shown. Its API folder is entered through a link of its own, because `torch/` inside
+  # it is another folder than the one above.
+  set(_torch_links "${CMAKE_CURRENT_BINARY_DIR}/libtorch")
+  file(MAKE_DIRECTORY "${_torch_links}/include" "${_torch_links}/api")
+  foreach(_torch_folder ATen c10 caffe2 torch)
+    file(CREATE_LINK "${LibTorch_ROOT_DIR}/include/${_torch_folder}" "${_torch_links}/include/${_torch_folder}" SYMBOLIC)
   endforeach()
-  # The API folder is entered through a link of its own: inside it, `torch/` is another folder than the one above.
-  file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/libtorch-api")
-  file(CREATE_LINK "${LibTorch_ROOT_DIR}/include/torch/csrc/api/include/torch" "${CMAKE_BINARY_DIR}/libtorch-api/torch" SYMBOLIC)
+  file(CREATE_LINK "${LibTorch_ROOT_DIR}/include/torch/csrc/api/include/torch" "${_torch_links}/api/torch" SYMBOLIC)
 
-  file(GLOB LibTorch_RUNTIME_DIRS "${LibTorch_ROOT_DIR}/lib" "${LibTorch_ROOT_DIR}/../nvidia/*/lib")
-  add_library(LibTorch::cpu INTERFACE IMPORTED)
-  target_include_directories(LibTorch::cpu SYSTEM INTERFACE "${_torch_links}" "${CMAKE_BINARY_DIR}/libtorch-api")
-  target_link_libraries(LibTorch::cpu INTERFACE "${LibTorch_CPU_LIBRARY}" "${LibTorch_C10_LIBRARY}")
-  foreach(dir IN LISTS LibTorch_RUNTIME_DIRS)
-    target_link_options(LibTorch::cpu INTERFACE "LINKER:-rpath,${dir}" "LINKER:-rpath-link,${dir}")
-  endforeach()
-  if(LibTorch_CUDA_LIBRARY)
-    add_library(LibTorch::cuda INTERFACE IMPORTED)
-    # Nothing in a CPU-only translation unit refers to torch_cuda, which registers itself when loaded: keep it.
-    target_link_libraries(LibTorch::cuda INTERFACE LibTorch::cpu
-      "-Wl,--push-state,--no-as-needed" "${LibTorch_CUDA_LIBRARY}" "${LibTorch_C10_CUDA_LIBRARY}" "-Wl,--pop-state")
+  set(_torch_global "")
+  if(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL)
+    set(_torch_global GLOBAL)
   endif()
-  add_library(LibTorch::LibTorch INTERFACE IMPORTED)
+  add_library(LibTorch::cpu INTERFACE IMPORTED ${_torch_global})
+  target_include_directories(LibTorch::cpu SYSTEM INTERFACE "${_torch_links}/include" "${_torch_links}/api")
+  target_link_libraries(LibTorch::cpu INTERFACE "${LibTorch_ROOT_DIR}/lib/libtorch_cpu.so" "${LibTorch_ROOT_DIR}/lib/libc10.so")
+  # As link options, so that installed programs keep them: they start without LD_LIBRARY_PATH.
+  file(GLOB _torch_runtime_dirs "${LibTorch_ROOT_DIR}/../nvidia/*/lib")
+  foreach(_torch_dir IN ITEMS "${LibTorch_ROOT_DIR}/lib" LISTS _torch_runtime_dirs)
+    file(REAL_PATH "${_torch_dir}" _torch_dir)
+    target_link_options(LibTorch::cpu INTERFACE "LINKER:-rpath,${_torch_dir}" "LINKER:-rpath-link,${_torch_dir}")
+  endforeach()
+  if(LibTorch_HAS_CUDA)
+    add_library(LibTorch::cuda INTERFACE IMPORTED ${_torch_global})
+    target_link_libraries(LibTorch::cuda INTERFACE LibTorch::cpu)
+    # No translation unit refers to torch_cuda, which registers itself when it is loaded: the linker must keep it.
+    target_link_options(LibTorch::cuda INTERFACE
+      "LINKER:--push-state,--no-as-needed,${LibTorch_ROOT_DIR}/lib/libtorch_cuda.so,${LibTorch_ROOT_DIR}/lib/libc10_cuda.so,--pop-state")
+  endif()
+  add_library(LibTorch::LibTorch INTERFACE IMPORTED ${_torch_global})
   if(FLOWDARTS_CUDA)
-    if(NOT TARGET LibTorch::cuda)
-      message(FATAL_ERROR "FLOWDARTS_CUDA needs a LibTorch with CUDA, but ${LibTorch_ROOT_DIR}/lib has no libtorch_cuda.so")
-    endif()
     target_link_libraries(LibTorch::LibTorch INTERFACE LibTorch::cuda)
   else()
     target_link_libraries(LibTorch::LibTorch INTERFACE LibTorch::cpu)

@@ -1,14 +1,42 @@
 # Settings every target shares, and the two helpers that make a library and a test.
 
-if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+if(PROJECT_IS_TOP_LEVEL AND NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+if(NOT PROJECT_IS_TOP_LEVEL)
+  # The project that added this one links its targets, and with them the packages found here.
+  set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)
 endif()
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+# A precompiled header made with -fPIC is refused by GCC in a unit compiled with -fPIE: one kind of code for all targets.
+set(CMAKE_CXX_COMPILE_OPTIONS_PIE -fPIC)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
+set(FLOWDARTS_VENV "${PROJECT_SOURCE_DIR}/build/venv")
+
+if(FLOWDARTS_CUDA)
+  if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
+    find_program(CMAKE_CUDA_COMPILER nvcc HINTS ENV CUDA_HOME ENV CUDA_PATH PATHS /usr/local/cuda PATH_SUFFIXES bin)
+  endif()
+  if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
+    message(FATAL_ERROR "FLOWDARTS_CUDA needs nvcc of the CUDA toolkit 13: install it, or name it with -DCMAKE_CUDA_COMPILER=FILE.")
+  endif()
+  if(NOT CMAKE_CUDA_ARCHITECTURES)
+    set(CMAKE_CUDA_ARCHITECTURES 80 90)
+  endif()
+  enable_language(CUDA)
+  if(NOT DEFINED CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know that nvcc takes it.
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+    set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+  endif()
+  set(CMAKE_CUDA_STANDARD 20)
+  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+  # LibTorch loads the shared runtime; a second, static one would know nothing of its streams.
+  set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)
+endif()
 
 find_program(CCACHE_PROGRAM ccache)
 mark_as_advanced(CCACHE_PROGRAM)
@@ -27,6 +55,8 @@ foreach(folder spaces policies stages pipeline)
 endforeach()
 
 add_library(flowdarts_settings INTERFACE)
+add_library(flowdarts::settings ALIAS flowdarts_settings)
+set_target_properties(flowdarts_settings PROPERTIES EXPORT_NAME settings)
 target_compile_features(flowdarts_settings INTERFACE cxx_std_20)
 target_include_directories(flowdarts_settings INTERFACE "$<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/include>"
                                                         "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>")
@@ -37,9 +67,12 @@ target_compile_options(flowdarts_own_flags INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wnon-virtual-dtor;-Wno-missing-field-initializers>
   # GCC 12 sees overlaps in every concatenation of strings (its bug 105651).
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-fpch-preprocess;-Wno-restrict>
-  $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${FLOWDARTS_WERROR}>>:-Werror>)
+  $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${FLOWDARTS_WERROR}>>:-Werror>
+  $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>
+  $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${FLOWDARTS_WERROR}>>:-Werror=all-warnings>)
 if(FLOWDARTS_SANITIZE)
-  add_compile_options(-fsanitize=${FLOWDARTS_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${FLOWDARTS_SANITIZE}>
+                      $<$<COMPILE_LANGUAGE:CXX>:-fno-omit-frame-pointer> $<$<COMPILE_LANGUAGE:CXX>:-fno-sanitize-recover=all>)
   add_link_options(-fsanitize=${FLOWDARTS_SANITIZE})
 endif()
 
@@ -49,8 +82,9 @@ function(flowdarts_library name)
   cmake_parse_arguments(ARG "TORCH" "" "SOURCES;LIBS;PRIVATE_LIBS" ${ARGN})
   if(ARG_SOURCES)
     add_library(flowdarts_${name} STATIC ${ARG_SOURCES})
-    target_link_libraries(flowdarts_${name} PUBLIC flowdarts_settings ${ARG_LIBS}
-                          PRIVATE $<BUILD_INTERFACE:flowdarts_own_flags> ${ARG_PRIVATE_LIBS})
+    target_link_libraries(flowdarts_${name} PUBLIC flowdarts_settings ${ARG_LIBS} PRIVATE ${ARG_PRIVATE_LIBS})
+    # Not linked, so that the exported library does not name it.
+    target_compile_options(flowdarts_${name} PRIVATE $<TARGET_PROPERTY:flowdarts_own_flags,INTERFACE_COMPILE_OPTIONS>)
     if(ARG_TORCH)
       target_link_libraries(flowdarts_${name} PUBLIC LibTorch::LibTorch)
       flowdarts_use_torch_header(flowdarts_${name})
@@ -76,12 +110,6 @@ function(flowdarts_use_torch_header target)
     target_precompile_headers(flowdarts_torch_header PRIVATE <torch/torch.h>)
   endif()
   target_precompile_headers(${target} REUSE_FROM flowdarts_torch_header)
-  get_target_property(type ${target} TYPE)
-  if(type STREQUAL "EXECUTABLE")
-    # A precompiled header serves one setting only: -fPIC, as in the libraries, not the -fPIE of programs.
-    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
-    target_compile_options(${target} PRIVATE -fPIC)
-  endif()
 endfunction()
 
 # flowdarts_test(NAME SOURCES ... LIBS ... [TORCH] [LABELS ...]): one GoogleTest program, each of its cases a ctest test.

@@ -1,0 +1,2 @@
+// Compiles with and without FLOWDARTS_EXPECT_OK.
+int main() {}
