@@ -1,1 +1,72 @@
-# flowdarts_add_search(): filled in with the policies.
+# Search programs: one binary a method and space.
+
+# kebab-case to the C++ name: bdp-darts -> BdpDarts, nas-bench-201 -> NasBench201.
+function(_flowdarts_cpp_name kebab out)
+  string(REPLACE "-" ";" words "${kebab}")
+  set(name "")
+  foreach(word IN LISTS words)
+    string(SUBSTRING "${word}" 0 1 first)
+    string(SUBSTRING "${word}" 1 -1 rest)
+    string(TOUPPER "${first}" first)
+    string(APPEND name "${first}${rest}")
+  endforeach()
+  set(${out} "${name}" PARENT_SCOPE)
+endfunction()
+
+# flowdarts_add_search(NAME name SPACE space [RECIPE recipe | POLICIES policy...] [HEADERS header...] [LIBS target...])
+#
+# The program flowdarts-NAME-SPACE, which searches SPACE (a folder of spaces/, in kebab case). RECIPE names a template of
+# <flowdarts/policies/recipes.hpp> in kebab case and defaults to NAME; POLICIES lists C++ types instead, those of one's own from
+# HEADERS. `flowdarts list` shows the program.
+function(flowdarts_add_search)
+  cmake_parse_arguments(ARG "" "NAME;SPACE;RECIPE" "POLICIES;HEADERS;LIBS" ${ARGN})
+  if(NOT ARG_NAME OR NOT ARG_SPACE OR ARG_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "flowdarts_add_search: expected NAME and SPACE, found '${ARGN}'")
+  endif()
+  if(ARG_RECIPE AND ARG_POLICIES)
+    message(FATAL_ERROR "flowdarts_add_search(NAME ${ARG_NAME}): give RECIPE or POLICIES, not both")
+  endif()
+  set(target flowdarts-${ARG_NAME}-${ARG_SPACE})
+  _flowdarts_cpp_name("${ARG_SPACE}" space)
+  string(REPLACE "-" "_" space_folder "${ARG_SPACE}")
+  set(FLOWDARTS_SEARCH_INCLUDES "")
+  foreach(header IN LISTS ARG_HEADERS)
+    string(APPEND FLOWDARTS_SEARCH_INCLUDES "#include <${header}>\n")
+  endforeach()
+  if(ARG_POLICIES)
+    list(JOIN ARG_POLICIES ", " policies)
+    set(FLOWDARTS_SEARCH_METHOD "Method<${space}, ${policies}>")
+  else()
+    if(NOT ARG_RECIPE)
+      set(ARG_RECIPE "${ARG_NAME}")
+    endif()
+    _flowdarts_cpp_name("${ARG_RECIPE}" recipe)
+    set(FLOWDARTS_SEARCH_METHOD "recipes::${recipe}<${space}>")
+  endif()
+  set(FLOWDARTS_SEARCH_NAME "${ARG_NAME}")
+  set(FLOWDARTS_SEARCH_SPACE_HEADER "flowdarts/spaces/${space_folder}/space.hpp")
+  configure_file("${CMAKE_CURRENT_FUNCTION_LIST_DIR}/search_main.cpp.in" "${CMAKE_CURRENT_BINARY_DIR}/${target}.cpp" @ONLY)
+  add_executable(${target} "${CMAKE_CURRENT_BINARY_DIR}/${target}.cpp")
+  target_link_libraries(${target} PRIVATE flowdarts::pipeline ${ARG_LIBS})
+  if(COMMAND flowdarts_use_torch_header)
+    target_link_libraries(${target} PRIVATE flowdarts_own_flags)
+    flowdarts_use_torch_header(${target})
+  endif()
+  # What the program says of itself, for `flowdarts list`.
+  add_custom_command(TARGET ${target} POST_BUILD
+    COMMAND ${target} --describe > "$<TARGET_FILE_DIR:${target}>/${target}.search.json" VERBATIM)
+  set_property(GLOBAL APPEND PROPERTY FLOWDARTS_PROGRAMS ${target})
+endfunction()
+
+# Every recipe of policies/recipes.hpp, in kebab case, found where it is written: `using BdpDarts = Method<...`.
+function(flowdarts_all_recipes header out)
+  file(STRINGS "${header}" lines REGEX "^using [A-Za-z0-9]+ = ")
+  set(recipes "")
+  foreach(line IN LISTS lines)
+    string(REGEX REPLACE "^using ([A-Za-z0-9]+) = .*" "\\1" name "${line}")
+    string(REGEX REPLACE "([a-z0-9])([A-Z])" "\\1-\\2" name "${name}")
+    string(TOLOWER "${name}" name)
+    list(APPEND recipes "${name}")
+  endforeach()
+  set(${out} ${recipes} PARENT_SCOPE)
+endfunction()

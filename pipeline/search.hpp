@@ -159,7 +159,9 @@ class SearchGraph {
       auto lists = *search_.state_.lists;
       std::vector<double> own;
       for (const std::int64_t id : lists[split]) own.push_back(scores[static_cast<std::size_t>(id)]);
-      lists[split] = one_shot_cut(lists[split], own, fraction, criterion);
+      std::vector<std::int64_t> kept;
+      for (const std::uint32_t position : one_shot_cut(own, fraction, criterion)) kept.push_back(lists[split][position]);
+      lists[split] = std::move(kept);
       replace(std::move(lists), split);
     }
     void keep_random(Split split, double fraction) {
@@ -169,7 +171,6 @@ class SearchGraph {
     }
 
    private:
-    [[nodiscard]] std::shared_ptr<const SampleLists> lists_by_split() const { return search_.state_.lists; }
     void replace(SampleLists lists, Split split) {
       search_.output_.log().info("{} keeps {} of {} samples", name_of(split), lists[split].size(),
                                  (*search_.state_.lists)[split].size());
@@ -266,16 +267,16 @@ class SearchGraph {
     const std::int64_t epoch = input.plan->epoch();
     const double lr = cosine_lr(options_.weights, epoch, epochs());  // H1
     StepReport report;
-    DeviceTensors train;
+    DeviceBatch train;
     if (!input.train.ids.empty()) train = to_device(input.train, device_);
 
     if constexpr (trains_alpha) {
       // A batch whose samples were all broken and skipped takes no part.
       if (input.val && !input.val->ids.empty() && !(Method::Bilevel::needs_train_batch && input.train.ids.empty())) {
         const auto start = Clock::now();
-        const DeviceTensors val = to_device(*input.val, device_);
-        const torch::Tensor packed = (*arch_step_)(
-            {val.images, val.labels}, {train.images, train.labels}, weight_step_->optimizer(), options_.weights, lr, epoch,
+        const DeviceBatch val = to_device(*input.val, device_);
+        (*arch_step_)(
+            val, train, weight_step_->optimizer(), options_.weights, lr, epoch,
             [&](const torch::Tensor& results) { inspect(results, "arch step", epoch, input.step); },
             [&](const std::vector<torch::Tensor>& gradients) {
               if constexpr (ObservesArchGradient<typename Method::Importance>) {
@@ -293,7 +294,7 @@ class SearchGraph {
         const torch::NoGradGuard no_grad;
         op_weights = arch_step_->op_weights();
       }
-      (*weight_step_)(train.images, train.labels, op_weights, lr,
+      (*weight_step_)(train, op_weights, lr,
                       [&](const torch::Tensor& results) { inspect(results, "weight step", epoch, input.step); });
       report.train = SplitReport{std::move(input.train.ids), last_results_};
       report.weight_seconds = since(start);
@@ -366,9 +367,9 @@ class SearchGraph {
     CounterRng(seed(), Stream::subset, 0, static_cast<std::uint32_t>(plan.epoch())).shuffle(std::span(ids));
     ids.resize(std::min(ids.size(), static_cast<std::size_t>(batch_size())));
     const Batch batch = loader_.load({.split = Split::val, .epoch = plan.epoch(), .ids = std::move(ids)});
-    const DeviceTensors tensors = to_device(batch, device_);
+    const DeviceBatch tensors = to_device(batch, device_);
     return dominant_eigenvalues(arch_step_->optimizer().alphas(),
-                                [&] { return arch_step_->val_gradient({tensors.images, tensors.labels}); });
+                                [&] { return arch_step_->val_gradient(tensors); });
   }
 
   [[nodiscard]] std::vector<torch::Tensor> buffers() const { return supernet_->buffers(); }
@@ -531,7 +532,6 @@ class SearchGraph {
     for (const Split split : all_splits) {
       record.balance[split] = class_balance(class_counts((*plan.request.lists)[split], *data_.dataset));
     }
-    std::vector<std::vector<double>> scores;
     genotype_ = Space::from_text(report.genotype);
     record.true_accuracies = space_.true_accuracies(genotype_);
     record.skipped = loader_.skipped();

@@ -49,15 +49,6 @@ bool is_pending(const DeviceResults& results) {
   return host != nullptr && host->pending();
 }
 
-DeviceTensors to_device(const Batch& batch, const torch::Device& device) {
-  const auto count = static_cast<std::int64_t>(batch.ids.size());
-  // from_blob only views the batch, which may go as soon as the step is launched: both tensors are copies.
-  const torch::Tensor images =
-      torch::from_blob(const_cast<float*>(batch.images.data()), {count, 3, batch.height, batch.width}, torch::kFloat);
-  const torch::Tensor labels = torch::from_blob(const_cast<std::int64_t*>(batch.labels.data()), {count}, torch::kLong);
-  return {images.to(device).clone(torch::MemoryFormat::ChannelsLast), labels.to(device).clone()};
-}
-
 void to_channels_last(torch::nn::Module& module) {
   const torch::NoGradGuard no_grad;
   for (torch::Tensor& parameter : module.parameters()) {

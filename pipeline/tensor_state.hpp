@@ -18,13 +18,6 @@ std::shared_ptr<const DeviceResults> copy_to_host(const torch::Tensor& packed);
 /// Whether reading the results would wait for the device.
 bool is_pending(const DeviceResults& results);
 
-/// A batch on the device: images [B, 3, H, W] float32 in channels-last memory, labels int64 [B].
-struct DeviceTensors {
-  torch::Tensor images;
-  torch::Tensor labels;
-};
-DeviceTensors to_device(const Batch& batch, const torch::Device& device);
-
 /// Puts a module's convolution weights into channels-last memory, the format every supernet runs in.
 void to_channels_last(torch::nn::Module& module);
 
