@@ -52,9 +52,15 @@ function(flowdarts_add_search)
     target_link_libraries(${target} PRIVATE flowdarts_own_flags)
     flowdarts_use_torch_header(${target})
   endif()
-  # What the program says of itself, for `flowdarts list`.
-  add_custom_command(TARGET ${target} POST_BUILD
-    COMMAND ${target} --describe > "$<TARGET_FILE_DIR:${target}>/${target}.search.json" VERBATIM)
+  if(PROJECT_NAME STREQUAL "flowdarts")
+    # What the program says of itself, where `flowdarts list` looks; installed beside it.
+    set(about "${PROJECT_BINARY_DIR}/share/flowdarts/searches")
+    file(MAKE_DIRECTORY "${about}")
+    add_custom_command(TARGET ${target} POST_BUILD COMMAND ${target} --describe > "${about}/${target}.json" VERBATIM)
+    if(FLOWDARTS_INSTALL)
+      install(FILES "${about}/${target}.json" DESTINATION "${CMAKE_INSTALL_DATADIR}/flowdarts/searches")
+    endif()
+  endif()
   set_property(GLOBAL APPEND PROPERTY FLOWDARTS_PROGRAMS ${target})
 endfunction()
 

@@ -15,7 +15,9 @@ namespace {
 std::string describe(const ProgramFacts& facts, const std::string& program) {
   nlohmann::ordered_json policies = nlohmann::ordered_json::array();
   for (const auto& [role, name] : facts.policies) policies.push_back({{"role", role}, {"name", name}});
-  return nlohmann::ordered_json{{"name", program}, {"recipe", facts.recipe}, {"space", facts.space}, {"policies", policies}}.dump(2);
+  return nlohmann::ordered_json{
+      {"name", program}, {"recipe", facts.recipe}, {"space", facts.space}, {"policies", policies}}
+      .dump(2);
 }
 
 /// What a checkpoint must agree with before a search goes on from it.
@@ -23,7 +25,8 @@ Identity identity_of(const ProgramFacts& facts, const OptionTable& table) {
   Identity identity{{"space", facts.space}};
   for (const auto& [role, name] : facts.policies) identity.emplace_back(role + " policy", name);
   for (const OptionRow& row : table.rows()) {
-    const bool free = (row.section == "run" || row.section == "data") && std::ranges::find(not_identity, row.name) != not_identity.end();
+    const bool free = (row.section == "run" || row.section == "data") &&
+                      std::ranges::find(not_identity, row.name) != not_identity.end();
     if (!free) identity.emplace_back("--" + row.flag, row.get());
   }
   return identity;
@@ -85,8 +88,8 @@ std::string describe_steps(const SearchData& data, const RunOptions& run) {
   const std::int64_t steps = (size + run.batch_size - 1) / run.batch_size;
   std::ostringstream out;
   out << "# " << data.dataset->name() << ": " << data.dataset->size() << " images of " << data.dataset->classes()
-      << " classes, T " << size << ", V " << data.lists.val.size() << "\n# " << run.epochs.value << " epochs of " << steps
-      << " steps, before any pruning: " << run.epochs * steps << " steps\n";
+      << " classes, T " << size << ", V " << data.lists.val.size() << "\n# " << run.epochs.value << " epochs of "
+      << steps << " steps, before any pruning: " << run.epochs * steps << " steps\n";
   return out.str();
 }
 

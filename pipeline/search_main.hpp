@@ -39,7 +39,9 @@ struct SearchProgram {
   const RunOptions* run = nullptr;
   /// The steps of the search as a dry run tells them; opens the data.
   std::function<std::string()> plan;
-  std::function<SearchSummary(bool resume, const Identity& identity, const std::string& config, std::shared_ptr<Terminal>)> search;
+  std::function<SearchSummary(bool resume, const Identity& identity, const std::string& config,
+                              std::shared_ptr<Terminal>)>
+      search;
 };
 
 /// Exit code 0; 1 for a failure; 2 for bad input; 128 + n after signal n. Errors are one line on stderr.
@@ -70,7 +72,8 @@ int search_main(const std::string& recipe, int argc, char** argv) {
       .run = &options.run,
       .plan =
           [&] {
-            return describe_steps(open_search_data(options.data, static_cast<std::uint64_t>(options.run.seed.value)), options.run);
+            return describe_steps(open_search_data(options.data, static_cast<std::uint64_t>(options.run.seed.value)),
+                                  options.run);
           },
       .search =
           [&](bool resume, const Identity& identity, const std::string& config, std::shared_ptr<Terminal> terminal) {

@@ -3,9 +3,9 @@
 
 #include <flowdarts/spaces/nas_bench_201/benchmark_table.hpp>
 #include <flowdarts/spaces/nas_bench_201/genotype.hpp>
+#include <flowdarts/spaces/supernet.hpp>
 #include <flowdarts/spaces/support/capabilities.hpp>
 #include <flowdarts/spaces/support/option.hpp>
-#include <flowdarts/spaces/supernet.hpp>
 
 #include <cstdint>
 #include <memory>

@@ -40,7 +40,8 @@ class ArchStep {
 
   /// One update. `train` is read by orders that differentiate through the weight step. `observe` is called with the
   /// gradient of L_V with respect to each alpha, before the regulariser and Adam touch it (hook H4b), `inspect` with
-  /// pack_results() of the forward pass on V (H4a). Both come before the update; what they throw leaves alpha as it was.
+  /// pack_results() of the forward pass on V (H4a). Both come before the update; what they throw leaves alpha as it
+  /// was.
   template <class Inspect, class Observe>
   void operator()(const DeviceBatch& val, const DeviceBatch& train, const Sgd& sgd, const WeightOptions& weight_options,
                   double weight_lr, std::int64_t epoch, Inspect&& inspect, Observe&& observe) {

@@ -18,7 +18,8 @@ class ScoringNetwork : public torch::nn::Module {
   explicit ScoringNetwork(std::int64_t classes) {
     std::int64_t in = 3;
     for (const std::int64_t out : {16, 32, 64}) {
-      body_->push_back(torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 3).stride(in == 3 ? 1 : 2).padding(1).bias(false)));
+      body_->push_back(
+          torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 3).stride(in == 3 ? 1 : 2).padding(1).bias(false)));
       body_->push_back(torch::nn::BatchNorm2d(out));
       body_->push_back(torch::nn::ReLU());
       in = out;
@@ -27,7 +28,9 @@ class ScoringNetwork : public torch::nn::Module {
     classifier_ = register_module("classifier", torch::nn::Linear(in, classes));
   }
 
-  torch::Tensor forward(const torch::Tensor& images) { return classifier_->forward(body_->forward(images).mean({2, 3})); }
+  torch::Tensor forward(const torch::Tensor& images) {
+    return classifier_->forward(body_->forward(images).mean({2, 3}));
+  }
 
  private:
   torch::nn::Sequential body_;
@@ -46,8 +49,8 @@ void for_each_batch(std::span<const std::int64_t> order, const std::function<boo
 }  // namespace
 
 std::vector<double> el2n_scores(const BatchLoader& loader, std::int64_t samples, std::int64_t classes,
-                                std::span<const std::int64_t> ids, const torch::Device& device, const El2nOptions& options,
-                                const std::function<bool()>& stop) {
+                                std::span<const std::int64_t> ids, const torch::Device& device,
+                                const El2nOptions& options, const std::function<bool()>& stop) {
   WeightOptions training;
   training.lr = 0.05;
   training.lr_min = 0.0;
@@ -79,10 +82,12 @@ std::vector<double> el2n_scores(const BatchLoader& loader, std::int64_t samples,
       if (loaded.ids.empty()) return;
       const DeviceBatch images = to_device(loaded, device);
       const torch::Tensor logits = network.forward(images.images);
-      const torch::Tensor packed = pack_results(torch::zeros({}, logits.options()), logits, images.labels).to(torch::kCPU);
+      const torch::Tensor packed =
+          pack_results(torch::zeros({}, logits.options()), logits, images.labels).to(torch::kCPU);
       for (std::size_t i = 0; i < loaded.ids.size(); ++i) {
         scores[static_cast<std::size_t>(loaded.ids[i])] +=
-            static_cast<double>(packed[static_cast<std::int64_t>(i) + 2].item<float>()) / static_cast<double>(options.runs);
+            static_cast<double>(packed[static_cast<std::int64_t>(i) + 2].item<float>()) /
+            static_cast<double>(options.runs);
       }
     });
   }

@@ -18,12 +18,12 @@ struct El2nOptions {
   std::uint64_t seed = 0;
 };
 
-/// The mean over the runs of ||softmax - one-hot||_2 after a short training of a small fixed network (three 3x3 convolutions of
-/// 16, 32, 64 channels) on the augmented samples `ids`, measured in evaluation mode on the samples as they are. Returns one
-/// score for each sample of the data set, 0 for those not in `ids`. `stop` is asked between batches; once it says true, the
-/// scores so far are returned and mean nothing.
+/// The mean over the runs of ||softmax - one-hot||_2 after a short training of a small fixed network (three 3x3
+/// convolutions of 16, 32, 64 channels) on the augmented samples `ids`, measured in evaluation mode on the samples as
+/// they are. Returns one score for each sample of the data set, 0 for those not in `ids`. `stop` is asked between
+/// batches; once it says true, the scores so far are returned and mean nothing.
 std::vector<double> el2n_scores(const BatchLoader& loader, std::int64_t samples, std::int64_t classes,
-                                std::span<const std::int64_t> ids, const torch::Device& device, const El2nOptions& options,
-                                const std::function<bool()>& stop);
+                                std::span<const std::int64_t> ids, const torch::Device& device,
+                                const El2nOptions& options, const std::function<bool()>& stop);
 
 }  // namespace flowdarts

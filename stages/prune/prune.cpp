@@ -79,8 +79,7 @@ PruneEvent prune(std::span<const std::int32_t> labels, std::span<const double> s
   event.target = fraction_of(rule.ratio, labels.size());
 
   const auto ranking =
-      rank(scores, eligible, rule.criterion == Criterion::low ? SortOrder::ascending : SortOrder::descending,
-           sorter);
+      rank(scores, eligible, rule.criterion == Criterion::low ? SortOrder::ascending : SortOrder::descending, sorter);
   std::span<const std::uint32_t> candidates = ranking;
   if (!rule.refill) candidates = candidates.first(std::min(event.target, candidates.size()));
   event.class_removed.resize(event.class_caps.size());

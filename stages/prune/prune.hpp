@@ -36,7 +36,7 @@ struct PruneEvent {
 /// the set's size and its class counts. `classes` is the data set's number of classes, also when some have no sample
 /// left. InputError for an option or a label out of range, RunError as rank().
 [[nodiscard]] PruneEvent prune(std::span<const std::int32_t> labels, std::span<const double> scores,
-                               std::span<const std::uint8_t> eligible, std::int64_t classes,
-                               const PruneRule& rule, Sorter sorter = {});
+                               std::span<const std::uint8_t> eligible, std::int64_t classes, const PruneRule& rule,
+                               Sorter sorter = {});
 
 }  // namespace flowdarts

@@ -333,15 +333,16 @@ TEST(Prune, EqualsTheNaiveReferenceOnRandomSets) {
       eligible[i] = rng.below(8) > 0 ? 1 : 0;
     }
     const PruneRule options{.ratio = static_cast<double>(rng.below(100)) / 100,
-                         .events = 1 + static_cast<std::int64_t>(rng.below(25)),
-                         .criterion = rng.below(2) == 0 ? Criterion::low : Criterion::high,
-                         .balance = rng.below(4) > 0,
-                         .refill = rng.below(2) == 0,
-                         .keep_one = rng.below(3) == 0};
+                            .events = 1 + static_cast<std::int64_t>(rng.below(25)),
+                            .criterion = rng.below(2) == 0 ? Criterion::low : Criterion::high,
+                            .balance = rng.below(4) > 0,
+                            .refill = rng.below(2) == 0,
+                            .keep_one = rng.below(3) == 0};
     const NaiveEvent expected = naive_prune(labels, scores, eligible, classes, options);
     for (const auto backend : {SortBackend::serial, SortBackend::thrust, SortBackend::cuda}) {
       if (!is_available(backend)) continue;
-      const PruneEvent event = prune(labels, scores, eligible, static_cast<std::int64_t>(classes), options, {.backend = backend});
+      const PruneEvent event =
+          prune(labels, scores, eligible, static_cast<std::int64_t>(classes), options, {.backend = backend});
       ASSERT_EQ(event.removed, expected.removed) << "round " << round;
       ASSERT_EQ(event.kept, expected.kept) << "round " << round;
       Counts removed(classes);
