@@ -105,6 +105,7 @@ class SearchGraph {
     identity_.emplace_back("data set", std::to_string(data_.dataset->fingerprint()));
     state_.lists = std::make_shared<const SampleLists>(data_.lists);
     resumed_ = resume && load_checkpoint();
+    if (resume) output_.directory().write_text("config.toml", config);
   }
 
   struct Result {
@@ -163,9 +164,9 @@ class SearchGraph {
       std::vector<std::int64_t> ids = lists.train;
       ids.insert(ids.end(), lists.val.begin(), lists.val.end());
       std::ranges::sort(ids);
-      return flowdarts::el2n_scores(search_.loader_, search_.data_.dataset->size(), search_.data_.dataset->classes(), ids,
-                                    search_.device_, {.runs = runs, .epochs = score_epochs, .seed = search_.seed()},
-                                    [this] { return signals_.requested() != 0; });
+      return flowdarts::el2n_scores(
+          search_.loader_, search_.data_.dataset->size(), search_.data_.dataset->classes(), ids, search_.device_,
+          {.runs = runs, .epochs = score_epochs, .seed = search_.seed()}, [this] { return signals_.requested() != 0; });
     }
     void cut(Split split, const std::vector<double>& scores, double fraction, Criterion criterion) {
       auto lists = *search_.state_.lists;

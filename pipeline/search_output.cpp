@@ -51,7 +51,9 @@ SearchOutput::SearchOutput(const RunOptions& options, bool resume, const std::st
       log_(make_logger(terminal_, spdlog_level(options.log_level))),
       progress_(*terminal_) {
   add_log_file(*log_, directory_.log());
-  directory_.write_text("config.toml", config);
+  // A directory without its configuration is no run yet. A resumed one keeps its own until the search has agreed to go
+  // on.
+  if (!resume) directory_.write_text("config.toml", config);
 }
 
 void SearchOutput::begin(std::int64_t completed, bool resumed) {

@@ -34,7 +34,7 @@ struct EpochRecord {
 
 class SearchOutput {
  public:
-  /// Locks the run directory and opens its log. `config`: the complete configuration, written as config.toml.
+  /// Locks the run directory and opens its log. `config`: the complete configuration, config.toml of a new run.
   SearchOutput(const RunOptions& options, bool resume, const std::string& config, std::shared_ptr<Terminal> terminal);
 
   /// Opens metrics and events; a resumed search drops what they say of epochs it does again. completed: epochs done
