@@ -5,7 +5,7 @@
 #include <boost/hana.hpp>
 #include <flowdarts/policies/arch_regularizer/none.hpp>
 #include <flowdarts/policies/bilevel/first_order.hpp>
-#include <flowdarts/policies/capabilities.hpp>
+#include <flowdarts/spaces/support/capabilities.hpp>
 #include <flowdarts/policies/data_pruning/none.hpp>
 #include <flowdarts/policies/importance/magnitude.hpp>
 #include <flowdarts/policies/refusals.hpp>

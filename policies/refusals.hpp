@@ -2,7 +2,7 @@
 // The combinations that are refused at compile time. Each refusal is a template over the policies it names, so that the
 // compiler's "required from" line shows them next to the message.
 
-#include <flowdarts/policies/capabilities.hpp>
+#include <flowdarts/spaces/support/capabilities.hpp>
 #include <flowdarts/policies/roles.hpp>
 #include <type_traits>
 

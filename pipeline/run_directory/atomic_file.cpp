@@ -84,6 +84,15 @@ std::pair<int, fs::path> open_temporary(const fs::path& path, const FileCalls& c
   }
 }
 
+bool is_temporary_name(const fs::path& path) {
+  const auto is_number = [](const std::string& extension) {
+    return extension.size() > 1 && extension.find_first_not_of("0123456789", 1) == std::string::npos;
+  };
+  const fs::path attempt = path.stem();
+  const fs::path pid = attempt.stem();
+  return path.extension() == ".tmp" && is_number(attempt.extension()) && is_number(pid.extension());
+}
+
 template <class Buffer>
 Buffer read_regular_file(const fs::path& path) {
   std::error_code error;
@@ -137,7 +146,8 @@ void remove_temporary_files(const fs::path& folder, const FileCalls& calls) {
   std::error_code error;
   fs::directory_iterator entries(folder, error);
   for (; !error && entries != fs::directory_iterator(); entries.increment(error)) {
-    if (entries->path().extension() != ".tmp" || !fs::is_regular_file(entries->symlink_status())) continue;
+    std::error_code unknown;
+    if (!is_temporary_name(entries->path()) || !fs::is_regular_file(entries->symlink_status(unknown))) continue;
     if (calls.unlink(entries->path().c_str()) < 0 && errno != ENOENT) fail("remove", entries->path(), errno);
   }
   if (error) fail("list", folder, error.value());

@@ -239,12 +239,13 @@ fs::path CheckpointStore::save(std::int64_t epoch, std::int64_t step, const Chec
 CheckpointStore::Loaded CheckpointStore::load_newest() const {
   std::vector<Entry> entries = list();
   std::vector<Damaged> damaged;
-  for (auto& entry : std::views::reverse(entries)) {
+  for (; !entries.empty(); entries.pop_back()) {
+    Entry& newest = entries.back();
     try {
-      Checkpoint checkpoint = Checkpoint::parse(read_file(entry.path), entry.path.string());
-      return {std::move(checkpoint), std::move(entry), std::move(damaged)};
+      Checkpoint checkpoint = Checkpoint::parse(read_file(newest.path), newest.path.string());
+      return {std::move(checkpoint), std::move(newest), std::move(damaged)};
     } catch (const InputError& error) {
-      damaged.push_back({entry.path, error.what()});
+      damaged.push_back({std::move(newest.path), error.what()});
     }
   }
   if (damaged.empty()) throw InputError(folder_.string() + ": found no checkpoint, expected epoch-*-step-*.ckpt");

@@ -46,7 +46,7 @@ DirectoryLock::DirectoryLock(const std::filesystem::path& folder) {
     if (errno != EWOULDBLOCK) fail_and_close(errno);
     const std::string holder = read_holder(fd);
     ::close(std::exchange(fd_, -1));
-    throw InputError(folder.string() + ": is in use by " + (holder.empty() ? "another process" : "process " + holder) +
+    throw InputError(folder.string() + ": is in use by " + (holder.empty() ? "another process" : holder) +
                      "; wait for it or choose another directory");
   }
   if (std::string holder = read_holder(fd); !holder.empty()) stale_holder_ = std::move(holder);

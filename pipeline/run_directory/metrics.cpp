@@ -2,8 +2,6 @@
 #include <flowdarts/spaces/support/error.hpp>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
-#include <string>
-#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -23,13 +21,13 @@ std::string_view complete_lines(std::string_view text) {
 
 // Calls use(row, line with its newline) for each complete line.
 template <class Use>
-void for_each_row(std::string_view lines, const std::filesystem::path& path, Use&& use) {
+void for_each_row(std::string_view lines, const std::string& where, Use&& use) {
   for (int number = 1; !lines.empty(); ++number) {
     const std::string_view line = lines.substr(0, lines.find('\n') + 1);
     lines.remove_prefix(line.size());
     ordered_json row = ordered_json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (!is_row(row))
-      throw InputError(path.string() + ", line " + std::to_string(number) +
+      throw InputError(where + ", line " + std::to_string(number) +
                        ": found something else, expected a JSON object with an integer \"epoch\"");
     use(std::move(row), line);
   }
@@ -58,7 +56,7 @@ MetricsWriter MetricsWriter::resume(const std::filesystem::path& path, std::int6
   if (is_there(path)) {
     const std::string text = read_text_file(path);
     std::string kept;
-    for_each_row(complete_lines(text), path, [&](const ordered_json& row, std::string_view line) {
+    for_each_row(complete_lines(text), path.string(), [&](const ordered_json& row, std::string_view line) {
       if (row["epoch"].get<std::int64_t>() <= last_epoch) kept += line;
     });
     if (kept != text) write_file_atomically(path, kept, calls);
@@ -72,9 +70,12 @@ void MetricsWriter::append(const ordered_json& row) {
 }
 
 std::vector<ordered_json> read_metrics(const std::filesystem::path& path) {
-  const std::string text = read_text_file(path);
+  return parse_metrics(read_text_file(path), path.string());
+}
+
+std::vector<ordered_json> parse_metrics(std::string_view text, const std::string& where) {
   std::vector<ordered_json> rows;
-  for_each_row(complete_lines(text), path,
+  for_each_row(complete_lines(text), where,
                [&](ordered_json&& row, std::string_view) { rows.push_back(std::move(row)); });
   return rows;
 }

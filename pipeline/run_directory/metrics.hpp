@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <flowdarts/pipeline/run_directory/atomic_file.hpp>
 #include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
 #include <vector>
 
 namespace flowdarts {
@@ -33,5 +35,7 @@ class MetricsWriter {
 /// All complete rows. A last line without its newline (a crash cut it off) is left out. Throws InputError with file and
 /// line for anything else that is not an object with an integer "epoch".
 std::vector<nlohmann::ordered_json> read_metrics(const std::filesystem::path& path);
+/// The same from the text of such a file; `where` names it in errors.
+std::vector<nlohmann::ordered_json> parse_metrics(std::string_view text, const std::string& where);
 
 }  // namespace flowdarts

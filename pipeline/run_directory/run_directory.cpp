@@ -22,31 +22,45 @@ bool is_there(const fs::path& path) {
   return type != fs::file_type::not_found && type != fs::file_type::none;
 }
 
+bool is_empty_folder(const fs::path& path) {
+  std::error_code error;
+  return fs::is_directory(fs::symlink_status(path, error)) && fs::is_empty(path, error);
+}
+
 void require_directory(const fs::path& root) {
   std::error_code error;
   if (!fs::is_directory(root, error)) throw InputError(root.string() + ": found no directory, expected that of a run");
 }
 
+// Leaves nothing, not even the lock file, in a directory that `check` refuses; one in use says so before anything else.
+template <class Check>
+DirectoryLock lock_checked(const fs::path& root, Check&& check) {
+  if (!is_there(root / "lock")) check();
+  DirectoryLock lock(root);
+  check();
+  return lock;
+}
+
 }  // namespace
 
-RunDirectory::RunDirectory(fs::path root, FileCalls calls)
-    : root_(std::move(root)), calls_(std::move(calls)), lock_(root_) {}
+RunDirectory::RunDirectory(fs::path root, FileCalls calls, DirectoryLock lock)
+    : root_(std::move(root)), calls_(std::move(calls)), lock_(std::move(lock)) {}
 
 bool RunDirectory::holds_run(const fs::path& root) {
-  constexpr std::array names{"config.toml", "metrics.jsonl", "events", "checkpoints", "genotype.json", "genotype.dot"};
-  return std::ranges::any_of(names, [&](const char* name) { return is_there(root / name); });
+  constexpr std::array files{"config.toml", "metrics.jsonl", "genotype.json", "genotype.dot"};
+  constexpr std::array folders{"events", "checkpoints"};
+  return std::ranges::any_of(files, [&](const char* name) { return is_there(root / name); }) ||
+         std::ranges::any_of(folders,
+                             [&](const char* name) { return is_there(root / name) && !is_empty_folder(root / name); });
 }
 
 RunDirectory RunDirectory::create(const fs::path& root, FileCalls calls) {
   make_folder(root);
-  // Nothing is written into a directory that is refused; one in use says so first.
-  const auto refuse_run = [&] {
-    if (holds_run(root))
-      throw InputError(root.string() + ": already holds a run; --resume continues it, or choose another directory");
-  };
-  if (!is_there(root / "lock")) refuse_run();
-  RunDirectory directory(root, std::move(calls));
-  refuse_run();
+  RunDirectory directory(
+      root, std::move(calls), lock_checked(root, [&] {
+        if (holds_run(root))
+          throw InputError(root.string() + ": already holds a run; --resume continues it, or choose another directory");
+      }));
   make_folder(directory.events());
   make_folder(directory.checkpoints());
   return directory;
@@ -54,8 +68,10 @@ RunDirectory RunDirectory::create(const fs::path& root, FileCalls calls) {
 
 RunDirectory RunDirectory::resume(const fs::path& root, FileCalls calls) {
   require_directory(root);
-  if (!holds_run(root)) throw InputError(root.string() + ": holds no run that --resume could continue");
-  RunDirectory directory(root, std::move(calls));
+  RunDirectory directory(root, std::move(calls), lock_checked(root, [&] {
+                           if (!holds_run(root))
+                             throw InputError(root.string() + ": holds no run that --resume could continue");
+                         }));
   for (const fs::path& folder : {directory.events(), directory.checkpoints()}) {
     std::error_code error;
     if (fs::is_symlink(fs::symlink_status(folder, error)))

@@ -27,6 +27,8 @@ class RunDirectory {
   /// The directory of a run to be continued. It may have no checkpoint yet, if the run was killed early. Throws
   /// InputError where there is no run, it is in use, or a part of it leads elsewhere through a symbolic link.
   static RunDirectory resume(const std::filesystem::path& root, FileCalls calls = {});
+  /// Whether a run has written anything there. config.toml comes first, so that a run killed at any moment can either
+  /// be resumed from its configuration or has left nothing that stands in the way of create().
   static bool holds_run(const std::filesystem::path& root);
 
   const std::filesystem::path& root() const { return root_; }
@@ -45,7 +47,7 @@ class RunDirectory {
   void write_text(std::string_view name, std::string_view text) const;
 
  private:
-  RunDirectory(std::filesystem::path root, FileCalls calls);
+  RunDirectory(std::filesystem::path root, FileCalls calls, DirectoryLock lock);
 
   std::filesystem::path root_;
   FileCalls calls_;

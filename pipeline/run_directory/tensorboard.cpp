@@ -76,22 +76,22 @@ std::uint32_t crc32c(std::span<const std::byte> bytes) {
   return ~crc;
 }
 
-EventWriter::EventWriter(const std::filesystem::path& folder, std::optional<std::int64_t> resumed_at, FileCalls calls)
+EventWriter::EventWriter(const std::filesystem::path& folder, std::int64_t first_step, FileCalls calls)
     : file_(new_event_file(folder, calls)) {
   std::string version;
-  pbf_writer event(version);
-  event.add_double(field::wall_time, wall_time_now());
-  event.add_string(field::file_version, "brain.Event:2");
+  pbf_writer version_event(version);
+  version_event.add_double(field::wall_time, wall_time_now());
+  version_event.add_string(field::file_version, "brain.Event:2");
   write_record(version);
-  if (resumed_at) {
-    std::string start = event_at(wall_time_now(), *resumed_at);
-    {
-      pbf_writer start_event(start);
-      pbf_writer session_log(start_event, field::session_log);
-      session_log.add_enum(field::status, session_start);
-    }
-    write_record(start);
+
+  // TensorBoard takes the first start of a folder for that of the run and every later one for a resumption.
+  std::string start = event_at(wall_time_now(), first_step);
+  {
+    pbf_writer event(start);
+    pbf_writer session_log(event, field::session_log);
+    session_log.add_enum(field::status, session_start);
   }
+  write_record(start);
 }
 
 void EventWriter::add_scalar(std::string_view tag, std::int64_t step, float value, double wall_time) {

@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <flowdarts/pipeline/run_directory/atomic_file.hpp>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,10 +26,9 @@ inline double wall_time_now() {
 /// Appends events to a new file events.out.tfevents.<time>.<host>, each in one write().
 class EventWriter {
  public:
-  /// `folder` exists. A resumed run gives the first step it writes again: TensorBoard then drops what earlier files of
-  /// the folder have from that step on. Throws RunError, as do all others.
-  explicit EventWriter(const std::filesystem::path& folder, std::optional<std::int64_t> resumed_at = {},
-                       FileCalls calls = {});
+  /// `folder` exists. `first_step` is the first step this run writes; where it resumes another, TensorBoard drops what
+  /// earlier files of the folder have from that step on. Throws RunError, as do all others.
+  explicit EventWriter(const std::filesystem::path& folder, std::int64_t first_step = 0, FileCalls calls = {});
 
   void add_scalar(std::string_view tag, std::int64_t step, float value, double wall_time = wall_time_now());
   /// Markdown, shown by the text plugin.

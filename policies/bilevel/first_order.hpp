@@ -1,8 +1,8 @@
 #pragma once
 
 #include <flowdarts/policies/bilevel/problem.hpp>
-#include <flowdarts/policies/capabilities.hpp>
-#include <flowdarts/policies/options/option.hpp>
+#include <flowdarts/spaces/support/capabilities.hpp>
+#include <flowdarts/spaces/support/option.hpp>
 #include <flowdarts/policies/roles.hpp>
 
 namespace flowdarts {

@@ -10,10 +10,6 @@
 
 namespace flowdarts {
 
-std::string number_text(double value) {
-  return detail::text_of(value);
-}
-
 namespace detail {
 
 void set_bool(bool& value, std::string_view text, std::string_view where) {
@@ -35,13 +31,6 @@ void set_real(double& value, std::string_view text, std::string_view where) {
   if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(value)) {
     throw InputError(std::string(where) + ": found '" + std::string(text) + "', expected a number");
   }
-}
-
-std::string text_of(double value) {
-  // The shortest text that reads back as the same double: a recorded configuration loses nothing.
-  std::array<char, 32> buffer{};
-  const auto [end, error] = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value);
-  return {buffer.data(), end};
 }
 
 void refuse_range(std::string_view where, std::string_view text, const std::string& range) {
@@ -73,7 +62,7 @@ std::string text_of(const toml::node& node) {
   if (const auto* text = node.as_string()) return text->get();
   if (const auto* flag = node.as_boolean()) return flag->get() ? "true" : "false";
   if (const auto* integer = node.as_integer()) return std::to_string(integer->get());
-  if (const auto* real = node.as_floating_point()) return detail::text_of(real->get());
+  if (const auto* real = node.as_floating_point()) return number_text(real->get());
   return "(neither a text, a number nor a bool)";
 }
 

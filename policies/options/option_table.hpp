@@ -2,7 +2,7 @@
 // Options at run time: one table built from the options structs serves the command line, TOML, --help and config.toml.
 
 #include <filesystem>
-#include <flowdarts/policies/options/option.hpp>
+#include <flowdarts/spaces/support/option.hpp>
 #include <flowdarts/policies/options/preset.hpp>
 #include <functional>
 #include <span>
@@ -29,7 +29,6 @@ namespace detail {
 void set_bool(bool& value, std::string_view text, std::string_view where);
 void set_integer(std::int64_t& value, std::string_view text, std::string_view where);
 void set_real(double& value, std::string_view text, std::string_view where);
-std::string text_of(double value);
 [[noreturn]] void refuse_range(std::string_view where, std::string_view text, const std::string& range);
 [[noreturn]] void refuse_choice(std::string_view where, std::string_view text, std::span<const std::string> choices);
 }  // namespace detail
@@ -121,7 +120,7 @@ void OptionTable::add(const std::string& section, const std::string& prefix, Opt
       };
       row.get = [value] {
         if constexpr (std::is_floating_point_v<T>)
-          return detail::text_of(*value);
+          return number_text(*value);
         else
           return std::to_string(*value);
       };

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <flowdarts/policies/capabilities.hpp>
-#include <flowdarts/policies/options/option.hpp>
+#include <flowdarts/spaces/support/capabilities.hpp>
+#include <flowdarts/spaces/support/option.hpp>
 #include <flowdarts/policies/roles.hpp>
 
 namespace flowdarts {

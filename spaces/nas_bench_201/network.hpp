@@ -9,7 +9,7 @@
 namespace flowdarts::nas_bench_201 {
 
 class Cell;
-template <class Cell>
+template <class>
 class Backbone;
 
 /// The stand-alone network: one op an edge, every batch norm affine and tracked, no convolution bias.

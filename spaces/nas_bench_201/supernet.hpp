@@ -31,10 +31,11 @@ struct SupernetSpec {
 };
 
 class MixedCell;
-template <class Cell>
+template <class>
 class Backbone;
 
-/// The supernet op by op: one module a candidate op of an edge, the reference for every faster one.
+/// The supernet op by op: one module a candidate op of an edge, the reference for every faster one. Results repeat bit
+/// for bit; another number of LibTorch threads rounds some sums differently.
 class OracleSupernet : public Supernet {
  public:
   /// Throws InputError unless channels, cells and classes are positive.

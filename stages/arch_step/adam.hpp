@@ -3,7 +3,7 @@
 #include <torch/torch.h>
 
 #include <cstdint>
-#include <flowdarts/policies/options/option.hpp>
+#include <flowdarts/spaces/support/option.hpp>
 #include <flowdarts/spaces/supernet.hpp>
 #include <vector>
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstring>
 #include <flowdarts/stages/load/resize.hpp>
 
 namespace flowdarts {
@@ -11,6 +12,10 @@ struct Taps {
   std::vector<int> first, count;
   std::vector<float> weights;
   std::size_t stride = 0;
+
+  [[nodiscard]] std::span<const float> at(std::size_t output) const {
+    return std::span(weights).subspan(output * stride, static_cast<std::size_t>(count[output]));
+  }
 };
 
 Taps make_taps(const ResizeAxis& axis, int outputs, int origin) {
@@ -40,8 +45,29 @@ Taps make_taps(const ResizeAxis& axis, int outputs, int origin) {
   return taps;
 }
 
-void accumulate(const std::uint8_t* row, float weight, std::span<float> sums) {
-  for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += weight * static_cast<float>(row[i]);
+// sums[i] = sum over k of weights[k] * first_row[k * row_stride + i].
+void weigh_rows(const std::uint8_t* first_row, std::size_t row_stride, std::span<const float> weights,
+                std::span<float> sums) {
+  std::ranges::fill(sums, 0.0F);
+  const std::uint8_t* row = first_row;
+  for (const float weight : weights) {
+    for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += weight * static_cast<float>(row[i]);
+    row += row_stride;
+  }
+}
+
+// The three channels of a pixel and one float more, which is carried along because four lanes are as cheap as three.
+using Lanes = float __attribute__((vector_size(16)));
+
+Lanes weigh_pixels(const float* pixel, std::span<const float> weights) {
+  Lanes sum{};
+  for (const float weight : weights) {
+    Lanes lanes;
+    std::memcpy(&lanes, pixel, sizeof lanes);
+    sum += weight * lanes;
+    pixel += 3;
+  }
+  return sum;
 }
 
 }  // namespace
@@ -53,29 +79,21 @@ void resize(const Image& image, const ResizeAxis& horizontal, const ResizeAxis& 
   // Rows first: they are contiguous, and one row of sums then stays in the cache.
   const auto left = static_cast<std::size_t>(*std::ranges::min_element(across.first));
   const auto right = static_cast<std::size_t>(across.first.back() + across.count.back());
-  std::vector<float> row(3 * (right - left));
-  const std::size_t plane = static_cast<std::size_t>(width) * static_cast<std::size_t>(height);
-  for (int y = 0; y < height; ++y) {
-    const auto yy = static_cast<std::size_t>(y);
-    std::ranges::fill(row, 0.0F);
-    for (int k = 0; k < down.count[yy]; ++k) {
-      const auto source = static_cast<std::size_t>(down.first[yy] + k) * static_cast<std::size_t>(image.width) + left;
-      accumulate(image.pixels.data() + 3 * source, down.weights[yy * down.stride + static_cast<std::size_t>(k)], row);
-    }
-    float* target = out.data() + yy * static_cast<std::size_t>(width) + (flip ? width - 1 : 0);
-    const std::ptrdiff_t direction = flip ? -1 : 1;
-    for (std::size_t x = 0; x < static_cast<std::size_t>(width); ++x, target += direction) {
-      const float* pixel = row.data() + 3 * (static_cast<std::size_t>(across.first[x]) - left);
-      const float* weight = across.weights.data() + x * across.stride;
-      float red = 0, green = 0, blue = 0;
-      for (int k = 0; k < across.count[x]; ++k, pixel += 3) {
-        red += weight[k] * pixel[0];
-        green += weight[k] * pixel[1];
-        blue += weight[k] * pixel[2];
-      }
-      target[0] = red * scale.scale[0] + scale.bias[0];
-      target[plane] = green * scale.scale[1] + scale.bias[1];
-      target[2 * plane] = blue * scale.scale[2] + scale.bias[2];
+  const std::size_t row_floats = 3 * (right - left);
+  std::vector<float> row(row_floats + 1);  // weigh_pixels reads one float past the last pixel
+  const auto columns = static_cast<std::size_t>(width), rows = static_cast<std::size_t>(height);
+  const std::size_t plane = columns * rows, source_stride = 3 * static_cast<std::size_t>(image.width);
+  const std::ptrdiff_t direction = flip ? -1 : 1;
+  for (std::size_t y = 0; y < rows; ++y) {
+    weigh_rows(image.pixels.data() + static_cast<std::size_t>(down.first[y]) * source_stride + 3 * left, source_stride,
+               down.at(y), std::span(row).first(row_floats));
+    float* target = out.data() + y * columns + (flip ? columns - 1 : 0);
+    for (std::size_t x = 0; x < columns; ++x, target += direction) {
+      const Lanes pixel =
+          weigh_pixels(row.data() + 3 * (static_cast<std::size_t>(across.first[x]) - left), across.at(x));
+      target[0] = pixel[0] * scale.scale[0] + scale.bias[0];
+      target[plane] = pixel[1] * scale.scale[1] + scale.bias[1];
+      target[2 * plane] = pixel[2] * scale.scale[2] + scale.bias[2];
     }
   }
 }

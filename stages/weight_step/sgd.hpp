@@ -2,7 +2,7 @@
 
 #include <torch/torch.h>
 
-#include <flowdarts/policies/options/option.hpp>
+#include <flowdarts/spaces/support/option.hpp>
 #include <span>
 #include <vector>
 

@@ -134,6 +134,18 @@ TEST(AtomicFile, ACrashAtAnyCallLeavesTheOldOrTheNewContentWhole) {
   }
 }
 
+TEST(AtomicFile, OnlyItsOwnTemporaryFilesAreRemoved) {
+  const TemporaryFolder folder;
+  for (const char* name : {"a.tmp", "a.1.tmp", "a.x.1.tmp", "a.1..tmp", ".1.tmp"})
+    write_file_atomically(folder / name, old_text);
+  for (const char* name : {"a.12.0.tmp", "b.json.1.13.tmp"}) write_file_atomically(folder / name, old_text);
+  std::filesystem::create_directory(folder / "c.1.2.tmp");
+  remove_temporary_files(folder.path());
+  EXPECT_EQ(count_temporary_files(folder.path()), 6);
+  EXPECT_FALSE(std::filesystem::exists(folder / "a.12.0.tmp"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "b.json.1.13.tmp"));
+}
+
 TEST(AtomicFile, AFileSizeLimitIsAnErrorAndNotASignal) {
   const TemporaryFolder folder;
   write_file_atomically(folder / "file", old_text);

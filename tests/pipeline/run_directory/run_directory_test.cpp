@@ -22,8 +22,8 @@ TEST(DirectoryLock, AProcessThatHoldsItIsNamed) {
   });
   ASSERT_EQ(read_available(ready.read_end()), "r");
   const auto message = message_of<InputError>([&] { DirectoryLock lock(folder.path()); });
-  EXPECT_TRUE(message.starts_with(folder.path().string() + ": is in use by process pid " +
-                                  std::to_string(holder.pid()) + " on "))
+  EXPECT_TRUE(
+      message.starts_with(folder.path().string() + ": is in use by pid " + std::to_string(holder.pid()) + " on "))
       << message;
   EXPECT_NE(message.find(" since 20"), std::string::npos) << message;
 }
@@ -85,7 +85,7 @@ TEST(RunDirectory, IsMadeWithItsParents) {
 
 TEST(RunDirectory, ARunIsNeverOverwritten) {
   const TemporaryFolder folder;
-  { const auto run = RunDirectory::create(folder / "run"); }
+  RunDirectory::create(folder / "run").write_text("config.toml", "seed = 1\n");
   EXPECT_EQ(message_of<InputError>([&] { RunDirectory::create(folder / "run"); }),
             (folder / "run").string() + ": already holds a run; --resume continues it, or choose another directory");
   for (const char* name : {"config.toml", "metrics.jsonl", "genotype.json"}) {
@@ -94,6 +94,14 @@ TEST(RunDirectory, ARunIsNeverOverwritten) {
     EXPECT_THROW(RunDirectory::create(other.path()), InputError);
     EXPECT_FALSE(std::filesystem::exists(other / "lock")) << "nothing is left in a refused directory";
   }
+}
+
+TEST(RunDirectory, ARunKilledBeforeItsConfigurationStandsInNobodysWay) {
+  const TemporaryFolder folder;
+  { const auto run = RunDirectory::create(folder / "run"); }
+  EXPECT_THROW(RunDirectory::resume(folder / "run"), InputError);
+  std::ofstream(RunDirectory::create(folder / "run").checkpoints() / "any") << "something";
+  EXPECT_THROW(RunDirectory::create(folder / "run"), InputError);
 }
 
 TEST(RunDirectory, AFolderWithoutARunMayBecomeOne) {
@@ -108,7 +116,7 @@ TEST(RunDirectory, InUseIsSaidBeforeAnythingElse) {
   const auto run = RunDirectory::create(folder / "run");
   for (const auto& open : {&RunDirectory::create, &RunDirectory::resume}) {
     const auto message = message_of<InputError>([&] { open(folder / "run", {}); });
-    EXPECT_NE(message.find("is in use by process pid " + std::to_string(::getpid())), std::string::npos) << message;
+    EXPECT_NE(message.find("is in use by pid " + std::to_string(::getpid())), std::string::npos) << message;
   }
 }
 

@@ -97,14 +97,17 @@ TEST(Crc32c, KnownValues) {
   EXPECT_EQ(crc32c({}), 0U);
 }
 
-TEST(EventWriter, AFileStartsWithItsVersion) {
+TEST(EventWriter, AFileStartsWithItsVersionAndTheStartOfTheRun) {
   const TemporaryFolder folder;
   const EventWriter writer(folder.path());
   EXPECT_TRUE(writer.path().filename().string().starts_with("events.out.tfevents."));
   const auto records = read_records(writer.path());
-  ASSERT_EQ(records.size(), 1U);
+  ASSERT_EQ(records.size(), 2U);
   EXPECT_EQ(fields_of(records[0])[3].bytes, "brain.Event:2");
   EXPECT_GT(number_at<double>(fields_of(records[0])[1].bytes, 0), 1.6e9);
+  auto start = fields_of(records[1]);
+  EXPECT_EQ(start[2].number, 0U);
+  EXPECT_EQ(fields_of(start[7].bytes)[1].number, 1U);  // SessionLog START
 }
 
 TEST(EventWriter, WritesScalars) {
@@ -112,11 +115,11 @@ TEST(EventWriter, WritesScalars) {
   EventWriter writer(folder.path());
   writer.add_scalar("loss/train", 300, 1.5F, 1234.25);
   const auto records = read_records(writer.path());
-  ASSERT_EQ(records.size(), 2U);
+  ASSERT_EQ(records.size(), 3U);
   // Event{wall_time 1234.25, step 300, summary{value{tag "loss/train", simple_value 1.5}}}, byte by byte.
   const std::string value = std::string("\x0A\x0A") + "loss/train" + std::string("\x15\x00\x00\xC0\x3F", 5);
   const std::string summary = std::string("\x0A") + static_cast<char>(value.size()) + value;
-  EXPECT_EQ(records[1], std::string("\x09\x00\x00\x00\x00\x00\x49\x93\x40", 9) + "\x10\xAC\x02" + "\x2A" +
+  EXPECT_EQ(records[2], std::string("\x09\x00\x00\x00\x00\x00\x49\x93\x40", 9) + "\x10\xAC\x02" + "\x2A" +
                             static_cast<char>(summary.size()) + summary);
 }
 
@@ -125,7 +128,7 @@ TEST(EventWriter, WritesText) {
   EventWriter writer(folder.path());
   const std::string text(500, 't');  // a length of two bytes
   writer.add_text("genotype", 7, text);
-  auto event = fields_of(read_records(writer.path())[1]);
+  auto event = fields_of(read_records(writer.path())[2]);
   EXPECT_EQ(event[2].number, 7U);
   auto value = fields_of(fields_of(event[5].bytes)[1].bytes);
   EXPECT_EQ(value[1].bytes, "genotype");
@@ -144,7 +147,7 @@ TEST(EventWriter, AResumedRunWritesANewFileThatSaysFromWhere) {
   first.add_scalar("loss", 1, 1);
   EventWriter second(folder.path(), 40);
   EXPECT_NE(first.path(), second.path());
-  EXPECT_EQ(read_records(first.path()).size(), 2U);
+  EXPECT_EQ(read_records(first.path()).size(), 3U);
   const auto records = read_records(second.path());
   ASSERT_EQ(records.size(), 2U);
   auto event = fields_of(records[1]);
@@ -154,10 +157,10 @@ TEST(EventWriter, AResumedRunWritesANewFileThatSaysFromWhere) {
 
 TEST(EventWriter, AFullDiskLeavesWholeRecords) {
   const TemporaryFolder folder;
-  // Calls: open 1, version 2, half of the scalar 3, the rest of it fails.
-  EventWriter writer(folder.path(), {}, faulty_calls(3, Fault::half_fail, ENOSPC, std::make_shared<int>(0)));
+  // Calls: open 1, version 2, start 3, half of the scalar 4, the rest of it fails.
+  EventWriter writer(folder.path(), 0, faulty_calls(4, Fault::half_fail, ENOSPC, std::make_shared<int>(0)));
   EXPECT_THROW(writer.add_scalar("loss", 1, 1), RunError);
-  EXPECT_EQ(read_records(writer.path()).size(), 1U);
+  EXPECT_EQ(read_records(writer.path()).size(), 2U);
 }
 
 }  // namespace

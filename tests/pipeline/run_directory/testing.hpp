@@ -155,7 +155,8 @@ inline FileCalls faulty_calls(int at, Fault fault, int error, std::shared_ptr<in
     return written;
   };
   calls.ftruncate = [=](int fd, off_t size) { return before() ? -1 : real.ftruncate(fd, size); };
-  calls.fsync = [=](int fd) { return before() ? -1 : real.fsync(fd); };
+  // No real fsync: it shows only after a power failure, and costs these tests most of their time.
+  calls.fsync = [=](int) { return before() ? -1 : 0; };
   calls.close = [=](int fd) {
     // A close that fails has closed all the same.
     const bool fails = before();

@@ -1,7 +1,7 @@
 #pragma once
 // An option is a value that carries its help text, default and range in its type. An options struct lists its options
 // once, with BOOST_HANA_DEFINE_STRUCT; the command line, the TOML file, --help, validation and the recorded
-// configuration are generated from that list (option_table.hpp).
+// configuration are generated from that list (policies/options/option_table.hpp).
 //
 //   struct Options {
 //     BOOST_HANA_DEFINE_STRUCT(Options,
@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <boost/hana.hpp>
 #include <cstdint>
 #include <string>
@@ -29,8 +30,12 @@ struct FixedText {
   [[nodiscard]] constexpr std::string_view view() const { return {characters, N - 1}; }
 };
 
-/// Formats a bound without trailing zeros.
-std::string number_text(double value);
+/// The shortest text that reads back as the same double.
+inline std::string number_text(double value) {
+  std::array<char, 32> buffer{};
+  const auto [end, error] = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value);
+  return {buffer.data(), end};
+}
 
 // Ranges: each says which values it holds and how --help and error messages name it.
 

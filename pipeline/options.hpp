@@ -1,0 +1,78 @@
+#pragma once
+// The options every search has, whatever its policies and space.
+
+#include <flowdarts/spaces/support/option.hpp>
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+#include <utility>
+
+namespace flowdarts {
+
+enum class Device : std::uint8_t { cpu, cuda };
+
+constexpr std::array<std::pair<Device, std::string_view>, 2> names_of(Device) {
+  return {{{Device::cpu, "cpu"}, {Device::cuda, "cuda"}}};
+}
+
+enum class LogLevel : std::uint8_t { debug, info, warning, error };
+
+constexpr std::array<std::pair<LogLevel, std::string_view>, 4> names_of(LogLevel) {
+  return {{{LogLevel::debug, "debug"}, {LogLevel::info, "info"}, {LogLevel::warning, "warning"}, {LogLevel::error, "error"}}};
+}
+
+struct RunOptions {
+  BOOST_HANA_DEFINE_STRUCT(
+      RunOptions, (TextOption<"the run directory; must not hold a run unless --resume is given", "run">, out),
+      (Option<std::int64_t, "key of all random numbers", 0, AtLeast{0}>, seed),
+      (Option<std::int64_t, "epochs of the search", 50, AtLeast{1}>, epochs),
+      (Option<std::int64_t, "images of a step", 64, AtLeast{1}>, batch_size),
+      (Option<Device, "where tensors live", Device::cpu>, device),
+      (Option<std::int64_t, "cores the search may use; 0: all", 0, AtLeast{0}>, threads),
+      (Option<std::int64_t, "threads that load data at once; 0: as --threads and --device suggest", 0, AtLeast{0}>,
+       loader_threads),
+      (Option<std::int64_t, "batches in flight between the loaders and the device", 8, AtLeast{2}>, prefetch),
+      (Option<std::int64_t, "checkpoints kept, the newest", 2, AtLeast{1}>, keep_checkpoints),
+      (Option<std::int64_t, "epochs between two measurements of the validation Hessian's eigenvalues; 0: never", 0, AtLeast{0}>,
+       hessian_every),
+      (Option<LogLevel, "least important lines that are logged", LogLevel::info>, log_level));
+};
+
+/// Options of [run] and [data] that a resumed search may have otherwise without being another search.
+inline constexpr std::array<std::string_view, 8> not_identity{
+    "out", "device", "threads", "loader-threads", "prefetch", "keep-checkpoints", "log-level", "data"};
+
+enum class DatasetKind : std::uint8_t { fashion_mnist, mnist, cifar10, cifar100, folder };
+
+constexpr std::array<std::pair<DatasetKind, std::string_view>, 5> names_of(DatasetKind) {
+  return {{{DatasetKind::fashion_mnist, "fashion-mnist"},
+           {DatasetKind::mnist, "mnist"},
+           {DatasetKind::cifar10, "cifar10"},
+           {DatasetKind::cifar100, "cifar100"},
+           {DatasetKind::folder, "folder"}}};
+}
+
+enum class SplitKind : std::uint8_t { automatic, canonical, stratified };
+
+constexpr std::array<std::pair<SplitKind, std::string_view>, 3> names_of(SplitKind) {
+  return {{{SplitKind::automatic, "auto"}, {SplitKind::canonical, "canonical"}, {SplitKind::stratified, "stratified"}}};
+}
+
+struct DataOptions {
+  BOOST_HANA_DEFINE_STRUCT(
+      DataOptions, (Option<DatasetKind, "the data set", DatasetKind::fashion_mnist>, dataset),
+      (TextOption<"where it is (default for fashion-mnist: Debian's dataset-fashion-mnist)">, data),
+      (Option<std::int64_t, "use a class-balanced random subset of so many images; 0: all", 0, AtLeast{0}>, limit_samples),
+      (Option<SplitKind, "T and V: the first and the last images, or a random part of each class; auto: random for a folder",
+              SplitKind::automatic>,
+       split),
+      (Option<double, "part of the images that is T; the rest is V", 0.5, Open{0.0, 1.0}>, train_portion),
+      (Option<std::int64_t, "side of the images; 0: the data set's own, for a folder of larger images 224", 0, AtLeast{0}>,
+       image_size),
+      (Option<std::int64_t, "black border of small images before the random crop, pixels", 4, AtLeast{0}>, padding),
+      (Option<std::int64_t, "side of the cutout hole, pixels; 0: none", 0, AtLeast{0}>, cutout),
+      (Option<bool, "count and leave out broken images instead of ending", false>, skip_corrupt));
+};
+
+}  // namespace flowdarts

@@ -1,0 +1,636 @@
+#pragma once
+// SearchGraph<Method>: the search loop of the methods reference (section 1, hooks H1 to H10) on the flow graph, with the hooks
+// filled by the method's policies.
+
+#include <flowdarts/pipeline/flow_graph.hpp>
+#include <flowdarts/pipeline/options.hpp>
+#include <flowdarts/pipeline/run_directory/checkpoint.hpp>
+#include <flowdarts/pipeline/run_directory/signals.hpp>
+#include <flowdarts/pipeline/search_data.hpp>
+#include <flowdarts/pipeline/search_output.hpp>
+#include <flowdarts/pipeline/search_state.hpp>
+#include <flowdarts/pipeline/tensor_state.hpp>
+#include <flowdarts/policies/data_pruning/rule.hpp>
+#include <flowdarts/policies/method.hpp>
+#include <flowdarts/spaces/initialise.hpp>
+#include <flowdarts/spaces/support/error.hpp>
+#include <flowdarts/stages/arch_step/arch_step.hpp>
+#include <flowdarts/stages/arch_step/hessian.hpp>
+#include <flowdarts/stages/prune/el2n_scores.hpp>
+#include <flowdarts/stages/prune/one_shot.hpp>
+#include <flowdarts/stages/prune/prune.hpp>
+#include <flowdarts/stages/weight_step/weight_step.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace flowdarts {
+
+/// All options of a search with one method.
+template <class Method>
+struct SearchOptions {
+  RunOptions run;
+  DataOptions data;
+  typename Method::Space::Options space;
+  WeightOptions weights;
+  ArchOptions alpha;
+  typename Method::Options policies;
+};
+
+// The hooks a policy may have; one that is absent costs nothing.
+
+/// H4b: reads dL_V/dalpha before the regulariser and Adam touch it.
+template <class P>
+concept ObservesArchGradient = requires(P& policy, const std::vector<torch::Tensor>& tensors) {
+  policy.observe_arch_gradient(tensors, tensors);
+};
+/// H9: ends the search after an epoch.
+template <class P>
+concept StopsEarly = requires(P& policy, std::int64_t completed, const std::string& genotype) {
+  { policy.should_stop(completed, genotype) } -> std::convertible_to<bool>;
+};
+/// H10: prunes both splits between epochs by the variance of their per-sample errors.
+template <class P>
+concept PrunesBetweenEpochs = requires(const P& policy, std::int64_t epochs) {
+  { policy.prunes_after(epochs, epochs) } -> std::convertible_to<bool>;
+  { policy.rule(Split::train, epochs) } -> std::convertible_to<PruneRule>;
+};
+/// Cuts T and V once, before the first epoch.
+template <class P, class Setting>
+concept CutsBeforeSearch = requires(const P& policy, Setting& setting) { policy.before_search(setting); };
+/// Refuses options that do not fit the search's length.
+template <class P>
+concept ChecksEpochs = requires(const P& policy, std::int64_t epochs) { policy.check(epochs); };
+/// Carries state from step to step or epoch to epoch, which checkpoints must hold.
+template <class P>
+concept HasState = requires(P& policy, const P& constant, ByteWriter& writer, ByteReader& reader) {
+  constant.save(writer);
+  policy.load(reader);
+};
+
+template <class Method>
+class SearchGraph {
+ public:
+  using Space = typename Method::Space;
+  using Options = SearchOptions<Method>;
+
+  /// Opens the data, the run directory and, with `resume`, its newest checkpoint. `identity`: what a checkpoint must agree with.
+  /// `config`: the complete configuration as TOML. Throws InputError.
+  SearchGraph(const Options& options, bool resume, Identity identity, const std::string& config,
+              std::shared_ptr<Terminal> terminal)
+      : options_(options),
+        space_(options.space),
+        data_(open_search_data(options.data, seed())),
+        device_(open_device(options.run.device)),
+        relaxation_(policy_options<roles::Relaxation>()),
+        pruning_(policy_options<roles::DataPruning>()),
+        importance_(policy_options<roles::Importance>()),
+        stopping_(policy_options<roles::Stopping>()),
+        identity_(std::move(identity)),
+        output_(options.run, resume, config, std::move(terminal)),
+        store_(output_.directory().checkpoints(), static_cast<std::size_t>(options.run.keep_checkpoints.value)),
+        loader_(data_.dataset, load_options(options.data), seed(),
+                [this](const std::string& line) { output_.log().warn("skipped: {}", line); }) {
+    check_policies();
+    identity_.emplace_back("data set", std::to_string(data_.dataset->fingerprint()));
+    state_.lists = std::make_shared<const SampleLists>(data_.lists);
+    resumed_ = resume && load_checkpoint();
+  }
+
+  struct Result {
+    bool finished = false;  ///< false: interrupted by a signal
+    int signal = 0;
+    typename Space::Genotype genotype{};
+    std::vector<std::pair<std::string, double>> true_accuracies;
+    std::int64_t epochs = 0;
+    double seconds = 0;
+    PerSplit<std::int64_t> samples{};
+  };
+
+  /// Runs to the end, or to the first SIGINT or SIGTERM. Throws InputError or RunError, naming the node of the graph.
+  Result run() {
+    const StopSignals signals;
+    const auto start = std::chrono::steady_clock::now();
+    const Threads threads = share_threads();
+    output_.log().info("{} images of {} classes; T {}, V {}; {} threads, {} of them load", data_.dataset->size(),
+                       data_.dataset->classes(), state_.lists->train.size(), state_.lists->val.size(), threads.compute,
+                       threads.load);
+    if (!resumed_) cut_before_search(signals);
+    if (signals.requested() == 0 && state_.epoch < epochs() && !stopped_) {
+      output_.begin(state_.epoch, resumed_);
+      sums_ = state_.sums;
+      if constexpr (PrunesBetweenEpochs<typename Method::DataPruning>) {
+        for (const Split split : all_splits) {
+          if (!state_.histories[split]) state_.histories[split].emplace((*state_.lists)[split]);
+        }
+      }
+      run_flow_graph(bodies(signals), {.loader_threads = threads.load, .prefetch = static_cast<std::size_t>(options_.run.prefetch)},
+                     {state_.epoch, state_.step, state_.lists, state_.val_state}, [this, threads] { open_tensors(threads); });
+      output_.finish();
+    }
+    Result result{.finished = state_.epoch == epochs() || stopped_, .signal = signals.requested(), .epochs = state_.epoch};
+    result.samples = {static_cast<std::int64_t>(state_.lists->train.size()), static_cast<std::int64_t>(state_.lists->val.size())};
+    result.genotype = genotype_;
+    result.true_accuracies = space_.true_accuracies(genotype_);
+    result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return result;
+  }
+
+  [[nodiscard]] SearchOutput& output() { return output_; }
+
+  /// What a policy's before_search() works with.
+  class BeforeSearch {
+   public:
+    BeforeSearch(SearchGraph& search, const StopSignals& signals) : search_(search), signals_(signals) {}
+
+    /// EL2N of every sample of T and V, by id; 0 for others.
+    std::vector<double> el2n_scores(std::int64_t runs, std::int64_t score_epochs) {
+      return flowdarts::el2n_scores(search_.loader_, *search_.data_.dataset, *lists_by_split(), search_.device_,
+                                    {.runs = runs, .epochs = score_epochs, .seed = search_.seed()},
+                                    [this] { return signals_.requested() != 0; });
+    }
+    void cut(Split split, const std::vector<double>& scores, double fraction, Criterion criterion) {
+      auto lists = *search_.state_.lists;
+      std::vector<double> own;
+      for (const std::int64_t id : lists[split]) own.push_back(scores[static_cast<std::size_t>(id)]);
+      lists[split] = one_shot_cut(lists[split], own, fraction, criterion);
+      replace(std::move(lists), split);
+    }
+    void keep_random(Split split, double fraction) {
+      auto lists = *search_.state_.lists;
+      lists[split] = random_subset(lists[split], fraction, search_.seed(), split);
+      replace(std::move(lists), split);
+    }
+
+   private:
+    [[nodiscard]] std::shared_ptr<const SampleLists> lists_by_split() const { return search_.state_.lists; }
+    void replace(SampleLists lists, Split split) {
+      search_.output_.log().info("{} keeps {} of {} samples", name_of(split), lists[split].size(),
+                                 (*search_.state_.lists)[split].size());
+      search_.state_.lists = std::make_shared<const SampleLists>(std::move(lists));
+    }
+    SearchGraph& search_;
+    const StopSignals& signals_;
+  };
+
+ private:
+  using Arch = ArchStep<typename Method::Relaxation, typename Method::Bilevel, typename Method::ArchRegularizer>;
+  using Clock = std::chrono::steady_clock;
+  static constexpr bool trains_alpha = provides<typename Method::Bilevel, tags::alpha_grad>;
+
+  struct Threads {
+    int compute = 1;
+    int load = 1;
+  };
+
+  template <class Role>
+  [[nodiscard]] const auto& policy_options() const {
+    return options_.policies[boost::hana::type_c<Role>];
+  }
+  [[nodiscard]] std::uint64_t seed() const { return static_cast<std::uint64_t>(options_.run.seed.value); }
+  [[nodiscard]] std::int64_t epochs() const { return options_.run.epochs; }
+  [[nodiscard]] std::int64_t batch_size() const { return options_.run.batch_size; }
+  static double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+  static torch::Device open_device(Device device) {
+    if (device == Device::cpu) return torch::kCPU;
+    if (!torch::cuda::is_available()) {
+      throw InputError("--device: found cuda, but this build or this machine has no CUDA device; expected cpu");
+    }
+    return torch::kCUDA;
+  }
+
+  /// Decoding costs a CPU search a few percent of its step: one thread loads while LibTorch has all cores. A GPU leaves the cores
+  /// to the loaders.
+  [[nodiscard]] Threads share_threads() const {
+    const int cores = options_.run.threads > 0 ? static_cast<int>(options_.run.threads)
+                                               : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+    Threads threads{.compute = device_.is_cpu() ? cores : 1, .load = device_.is_cpu() ? std::max(1, cores / 4) : cores};
+    if (options_.run.loader_threads > 0) threads.load = static_cast<int>(options_.run.loader_threads);
+    return threads;
+  }
+
+  void check_policies() {
+    const auto check = [this](const auto& policy) {
+      if constexpr (ChecksEpochs<std::remove_cvref_t<decltype(policy)>>) policy.check(epochs());
+    };
+    check(pruning_);
+    check(importance_);
+    check(stopping_);
+    for (const Split split : all_splits) {
+      const auto size = static_cast<std::int64_t>(data_.lists[split].size());
+      if (batch_size() > size) {
+        output_.log().warn("--batch-size {} is more than the {} samples of {}: one step sees them all", batch_size(), size,
+                           name_of(split));
+      }
+    }
+  }
+
+  void cut_before_search(const StopSignals& signals) {
+    if constexpr (CutsBeforeSearch<typename Method::DataPruning, BeforeSearch>) {
+      BeforeSearch setting(*this, signals);
+      pruning_.before_search(setting);
+    }
+  }
+
+  // ---- On the device executor's thread ----
+
+  void open_tensors(const Threads& threads) {
+    at::set_num_threads(threads.compute);
+    at::init_num_threads();
+    supernet_ = space_.make_supernet(data_.dataset->classes(), data_.dataset->geometry().size);
+    initialise(*supernet_, seed());
+    supernet_->to(device_);
+    to_channels_last(*supernet_);
+    weight_step_.emplace(*supernet_, options_.weights);
+    std::vector<torch::Tensor> alphas;
+    for (const torch::Tensor& alpha : initial_alphas(supernet_->arch_shapes(), options_.alpha.init, seed())) {
+      alphas.push_back(alpha.detach().to(device_).requires_grad_());
+    }
+    arch_step_.emplace(*supernet_, std::move(alphas), options_.alpha, relaxation_,
+                       typename Method::Bilevel(policy_options<roles::Bilevel>()),
+                       typename Method::ArchRegularizer(policy_options<roles::ArchRegularizer>()));
+    if (checkpoint_) {
+      restore_snapshot(*checkpoint_);
+      checkpoint_.reset();
+    }
+  }
+
+  StepReport step(StepInput&& input) {
+    const std::int64_t epoch = input.plan->epoch();
+    const double lr = cosine_lr(options_.weights, epoch, epochs());  // H1
+    StepReport report;
+    DeviceTensors train;
+    if (!input.train.ids.empty()) train = to_device(input.train, device_);
+
+    if constexpr (trains_alpha) {
+      // A batch whose samples were all broken and skipped takes no part.
+      if (input.val && !input.val->ids.empty() && !(Method::Bilevel::needs_train_batch && input.train.ids.empty())) {
+        const auto start = Clock::now();
+        const DeviceTensors val = to_device(*input.val, device_);
+        const torch::Tensor packed = (*arch_step_)(
+            {val.images, val.labels}, {train.images, train.labels}, weight_step_->optimizer(), options_.weights, lr, epoch,
+            [&](const torch::Tensor& results) { inspect(results, "arch step", epoch, input.step); },
+            [&](const std::vector<torch::Tensor>& gradients) {
+              if constexpr (ObservesArchGradient<typename Method::Importance>) {
+                importance_.observe_arch_gradient(gradients, arch_step_->optimizer().alphas());
+              }
+            });
+        report.val = SplitReport{std::move(input.val->ids), last_results_};
+        report.arch_seconds = since(start);
+      }
+    }
+    if (!input.train.ids.empty()) {
+      const auto start = Clock::now();
+      std::vector<torch::Tensor> op_weights;
+      {
+        const torch::NoGradGuard no_grad;
+        op_weights = arch_step_->op_weights();
+      }
+      (*weight_step_)(train.images, train.labels, op_weights, lr,
+                      [&](const torch::Tensor& results) { inspect(results, "weight step", epoch, input.step); });
+      report.train = SplitReport{std::move(input.train.ids), last_results_};
+      report.weight_seconds = since(start);
+    }
+    return report;
+  }
+
+  /// Between a forward pass and its update: starts the copy of its results and stops the search at a loss that is not finite,
+  /// before the update spreads it. On a GPU the copy is looked at once it has arrived, so that nothing waits for it.
+  void inspect(const torch::Tensor& packed, const char* stage, std::int64_t epoch, std::int64_t step) {
+    last_results_ = copy_to_host(packed);
+    unchecked_.push_back({last_results_, stage, epoch, step});
+    while (!unchecked_.empty() && !is_pending(*unchecked_.front().results)) {
+      const Unchecked check = unchecked_.front();
+      unchecked_.pop_front();
+      if (!std::isfinite(check.results->loss())) refuse_loss(check);
+    }
+  }
+
+  struct Unchecked {
+    std::shared_ptr<const DeviceResults> results;
+    const char* stage;
+    std::int64_t epoch;
+    std::int64_t step;
+  };
+
+  [[noreturn]] void refuse_loss(const Unchecked& check) {
+    std::vector<std::pair<std::string, torch::Tensor>> suspects;
+    for (std::size_t m = 0; m < arch_step_->optimizer().alphas().size(); ++m) {
+      suspects.emplace_back("alpha " + std::to_string(m), arch_step_->optimizer().alphas()[m]);
+    }
+    for (const auto& parameter : supernet_->named_parameters()) suspects.emplace_back("weight " + parameter.key(), parameter.value());
+    for (const auto& buffer : supernet_->named_buffers()) suspects.emplace_back("statistic " + buffer.key(), buffer.value());
+    std::string culprit = first_non_finite(suspects);
+    if (culprit.empty()) culprit = "none of alpha, weights and statistics; the logits overflowed";
+    const auto checkpoints = store_.list();
+    throw RunError("the loss is " + std::to_string(check.results->loss()) + " in the " + check.stage + " of epoch " +
+                   std::to_string(check.epoch + 1) + ", step " + std::to_string(check.step + 1) +
+                   "; first tensor that is not finite: " + culprit + "; last good checkpoint: " +
+                   (checkpoints.empty() ? "none" : checkpoints.back().path.string()));
+  }
+
+  EpochReport end_epoch(const std::shared_ptr<const EpochPlan>& plan) {
+    EpochReport report;
+    const std::int64_t completed = plan->epoch() + 1;
+    const torch::NoGradGuard no_grad;
+    const std::vector<torch::Tensor> weights = arch_step_->op_weights();
+    report.alphas = to_doubles(arch_step_->optimizer().alphas());
+    report.weights = to_doubles(weights);
+    std::vector<torch::Tensor> scores;
+    for (std::size_t m = 0; m < weights.size(); ++m) {
+      scores.push_back(importance_.scores(arch_step_->optimizer().alphas()[m], weights[m]));
+    }
+    const auto derived = space_.derive(to_doubles(scores));  // H9
+    report.genotype = Space::to_text(derived);
+    if (options_.run.hessian_every > 0 && completed % options_.run.hessian_every == 0) {
+      report.eigenvalues = eigenvalues(*plan);
+    }
+    if constexpr (StopsEarly<typename Method::Stopping>) {
+      report.stop = completed < epochs() && stopping_.should_stop(completed, report.genotype);
+    }
+    report.snapshot = snapshot();
+    return report;
+  }
+
+  /// Of the validation Hessian on one batch of V that no other random stream knows of.
+  std::pair<double, double> eigenvalues(const EpochPlan& plan) {
+    const torch::AutoGradMode grad(true);
+    std::vector<std::int64_t> ids = plan.request.lists->val;
+    CounterRng(seed(), Stream::subset, 0, static_cast<std::uint32_t>(plan.epoch())).shuffle(std::span(ids));
+    ids.resize(std::min(ids.size(), static_cast<std::size_t>(batch_size())));
+    const Batch batch = loader_.load({.split = Split::val, .epoch = plan.epoch(), .ids = std::move(ids)});
+    const DeviceTensors tensors = to_device(batch, device_);
+    return dominant_eigenvalues(arch_step_->optimizer().alphas(),
+                                [&] { return arch_step_->val_gradient({tensors.images, tensors.labels}); });
+  }
+
+  [[nodiscard]] std::vector<torch::Tensor> buffers() const { return supernet_->buffers(); }
+
+  std::shared_ptr<const Snapshot> snapshot() {
+    auto sections = std::make_shared<Snapshot>();
+    const Adam& adam = arch_step_->optimizer();
+    sections->emplace_back("weights", tensor_bytes(supernet_->parameters()));
+    sections->emplace_back("statistics", tensor_bytes(buffers()));
+    sections->emplace_back("momentum", tensor_bytes(weight_step_->optimizer().momentum()));
+    sections->emplace_back("alpha", tensor_bytes(adam.alphas()));
+    sections->emplace_back("alpha first moment", tensor_bytes(adam.first_moment()));
+    sections->emplace_back("alpha second moment", tensor_bytes(adam.second_moment()));
+    ByteWriter steps;
+    steps.put(adam.steps());
+    sections->emplace_back("alpha steps", std::move(steps).take());
+    for_each_stateful([&](const char* role, auto& policy) {
+      ByteWriter writer;
+      policy.save(writer);
+      sections->emplace_back(std::string("policy ") + role, std::move(writer).take());
+    });
+    return sections;
+  }
+
+  void restore_snapshot(const Checkpoint& checkpoint) {
+    const auto restore = [&](const char* name, const std::vector<torch::Tensor>& tensors) {
+      ByteReader reader = checkpoint.section(name);
+      restore_tensors(tensors, reader.get_raw(reader.remaining()), std::string("checkpoint section ") + name);
+    };
+    Adam& adam = arch_step_->optimizer();
+    restore("weights", supernet_->parameters());
+    restore("statistics", buffers());
+    restore("momentum", weight_step_->optimizer().momentum());
+    restore("alpha", adam.alphas());
+    restore("alpha first moment", adam.first_moment());
+    restore("alpha second moment", adam.second_moment());
+    adam.set_steps(checkpoint.section("alpha steps").template get<std::int64_t>());
+    for_each_stateful([&](const char* role, auto& policy) {
+      ByteReader reader = checkpoint.section(std::string("policy ") + role);
+      policy.load(reader);
+      reader.expect_end();
+    });
+  }
+
+  template <class F>
+  void for_each_stateful(F&& f) {
+    const auto visit = [&](const char* role, auto& policy) {
+      if constexpr (HasState<std::remove_cvref_t<decltype(policy)>>) f(role, policy);
+    };
+    visit(roles::DataPruning::name, pruning_);
+    visit(roles::Importance::name, importance_);
+    visit(roles::Stopping::name, stopping_);
+  }
+
+  // ---- In the graph's other nodes ----
+
+  GraphBodies bodies(const StopSignals& signals) {
+    GraphBodies bodies;
+    bodies.plan = [this](const PlanRequest& request) { return plan_epoch(request, batch_size(), seed(), trains_alpha); };
+    bodies.load = [this](const BatchPlan& plan) { return loader_.load(plan); };
+    bodies.step = [this](StepInput&& input) { return step(std::move(input)); };
+    bodies.end_epoch = [this](const auto& plan) { return end_epoch(plan); };
+    bodies.snapshot = [this] { return snapshot(); };
+    bodies.accumulate = [this](const StepReport& report) { accumulate(report); };
+    bodies.plan_ahead = [this](const EpochPlan& plan) -> std::optional<PlanRequest> {
+      const std::int64_t completed = plan.epoch() + 1;
+      if (prunes_after(completed) || completed == epochs()) return std::nullopt;
+      return PlanRequest{completed, 0, plan.request.lists, plan.val_state_after};
+    };
+    bodies.close_epoch = [this](const auto& plan) { return close_epoch(plan); };
+    bodies.prune = [this](Split split, const EpochClose& close) { return prune_split(split, close); };
+    bodies.finish_epoch = [this](const auto& close, const auto& pruned, const auto& report) {
+      return finish_epoch(close, pruned, report);
+    };
+    bodies.interrupt = [this](Interruption& interruption) {
+      interruption.sums = sums_;
+      interruption.histories = copy_histories();
+    };
+    bodies.save_interruption = [this](const Interruption& interruption) { save_interruption(interruption); };
+    bodies.stop_requested = [&signals] { return signals.requested() != 0; };
+    return bodies;
+  }
+
+  [[nodiscard]] bool prunes_after(std::int64_t completed) const {
+    if constexpr (PrunesBetweenEpochs<typename Method::DataPruning>) {
+      return pruning_.prunes_after(completed, epochs());
+    } else {
+      return false;
+    }
+  }
+
+  void accumulate(const StepReport& report) {
+    const auto add = [this](Split split, const std::optional<SplitReport>& part) {
+      if (!part) return;
+      const auto count = static_cast<std::int64_t>(part->ids.size());
+      sums_.loss[split] += part->results->loss() * static_cast<double>(count);
+      sums_.correct[split] += part->results->correct();
+      sums_.samples[split] += count;
+      if (state_.histories[split]) state_.histories[split]->observe(part->ids, part->results->errors());  // H4a, H6a
+    };
+    add(Split::val, report.val);
+    add(Split::train, report.train);
+    sums_.arch_seconds += report.arch_seconds;
+    sums_.weight_seconds += report.weight_seconds;
+    sums_.waited_seconds += report.waited_seconds;
+    sums_.load_seconds += report.load_seconds;
+    output_.step(report, sums_, epochs());
+  }
+
+  EpochClose close_epoch(const std::shared_ptr<const EpochPlan>& plan) {
+    EpochClose close{.plan = plan, .sums = std::exchange(sums_, {}), .prunes = prunes_after(plan->epoch() + 1)};
+    for (const Split split : all_splits) {
+      if (state_.histories[split]) state_.histories[split]->end_epoch();
+    }
+    close.histories = copy_histories();
+    return close;
+  }
+
+  [[nodiscard]] PerSplit<std::shared_ptr<const ErrorHistory>> copy_histories() const {
+    PerSplit<std::shared_ptr<const ErrorHistory>> copies;
+    for (const Split split : all_splits) {
+      if (state_.histories[split]) copies[split] = std::make_shared<const ErrorHistory>(*state_.histories[split]);
+    }
+    return copies;
+  }
+
+  PruneReport prune_split(Split split, const EpochClose& close) {
+    PruneReport report;
+    if constexpr (PrunesBetweenEpochs<typename Method::DataPruning>) {
+      if (!close.prunes) return report;
+      const auto start = Clock::now();
+      const VarianceOfError voe = close.histories[split]->voe();
+      const std::vector<std::int64_t>& ids = (*close.plan->request.lists)[split];
+      std::vector<std::int32_t> labels;
+      labels.reserve(ids.size());
+      for (const std::int64_t id : ids) labels.push_back(data_.dataset->label(id));
+      const PruneEvent event = prune(labels, voe.variance, voe.eligible, data_.dataset->classes(),
+                                     pruning_.rule(split, epochs()), sorter());
+      report.pruned = true;
+      report.kept.reserve(event.kept.size());
+      for (const std::uint32_t position : event.kept) report.kept.push_back(ids[position]);
+      report.removed = static_cast<std::int64_t>(event.removed.size());
+      report.balance = event.balance;
+      report.divisor = event.divisor;
+      report.removed_by_class = event.class_removed;
+      report.seconds = since(start);
+    }
+    return report;
+  }
+
+  [[nodiscard]] Sorter sorter() const {
+    return {.backend = device_.is_cuda() && is_available(SortBackend::cuda) ? SortBackend::cuda : SortBackend::thrust};
+  }
+
+  std::optional<PlanRequest> finish_epoch(const EpochClose& close, const PerSplit<PruneReport>& pruned,
+                                          const EpochReport& report) {
+    const EpochPlan& plan = *close.plan;
+    EpochRecord record{.close = &close, .pruned = &pruned, .report = &report, .epochs = epochs()};
+    record.lr = cosine_lr(options_.weights, plan.epoch(), epochs());
+    for (const Split split : all_splits) {
+      record.balance[split] = class_balance(class_counts((*plan.request.lists)[split], *data_.dataset));
+    }
+    std::vector<std::vector<double>> scores;
+    genotype_ = Space::from_text(report.genotype);
+    record.true_accuracies = space_.true_accuracies(genotype_);
+    record.skipped = loader_.skipped();
+    output_.epoch(record, Space::to_json(genotype_), Space::to_dot(genotype_));
+
+    SearchState next{.epoch = plan.epoch() + 1, .lists = plan.request.lists, .val_state = plan.val_state_after};
+    const bool prunes = close.prunes && !report.stop;
+    if (prunes) {
+      next.lists = std::make_shared<const SampleLists>(SampleLists{pruned.train.kept, pruned.val.kept});
+      next.val_state = {plan.val_state_after.pass + 1, 0};
+      for (const Split split : all_splits) {
+        output_.log().info("pruned {}: {} of {} samples leave, b {:.3f}", name_of(split), pruned[split].removed,
+                           pruned[split].removed + static_cast<std::int64_t>(pruned[split].kept.size()), pruned[split].balance);
+        // Windows tile the search: survivors start anew. No step is under way at a pruning boundary.
+        next.histories[split].emplace((*next.lists)[split]);
+        state_.histories[split] = next.histories[split];
+      }
+    } else {
+      for (const Split split : all_splits) {
+        if (close.histories[split]) next.histories[split] = *close.histories[split];
+      }
+    }
+    save_checkpoint(next, *report.snapshot, report.stop);
+    state_.epoch = next.epoch;
+    state_.step = 0;
+    state_.lists = next.lists;
+    stopped_ = report.stop;
+    if (!prunes || next.epoch == epochs()) return std::nullopt;
+    return PlanRequest{next.epoch, 0, next.lists, next.val_state};
+  }
+
+  void save_interruption(const Interruption& interruption) {
+    SearchState state{.epoch = interruption.plan->epoch(),
+                      .step = interruption.step,
+                      .lists = interruption.plan->request.lists,
+                      .val_state = interruption.plan->request.val_state,
+                      .sums = interruption.sums};
+    for (const Split split : all_splits) {
+      if (interruption.histories[split]) state.histories[split] = *interruption.histories[split];
+    }
+    save_checkpoint(state, *interruption.snapshot, false);
+    output_.log().info("interrupted in epoch {} after step {}; --resume continues there", state.epoch + 1, state.step);
+  }
+
+  void save_checkpoint(const SearchState& state, const Snapshot& snapshot, bool stopped) {
+    CheckpointWriter writer(identity_);
+    put_state(writer, state);
+    put_snapshot(writer, snapshot);
+    ByteWriter end;
+    end.put(stopped);
+    end.put_string(Space::to_text(genotype_));
+    writer.add("derived", end);
+    store_.save(state.epoch, state.step, std::move(writer).finish());
+  }
+
+  /// False where the run was killed before its first checkpoint: it then starts from the beginning.
+  bool load_checkpoint() {
+    if (store_.list().empty()) {
+      output_.log().info("no checkpoint yet: the search starts from its beginning");
+      return false;
+    }
+    CheckpointStore::Loaded loaded = store_.load_newest();
+    for (const auto& damaged : loaded.damaged) output_.log().warn("{}; using the one before it", damaged.reason);
+    require_same_identity(loaded.checkpoint.identity(), identity_, loaded.entry.path.string());
+    state_ = get_state(loaded.checkpoint);
+    ByteReader derived = loaded.checkpoint.section("derived");
+    stopped_ = derived.get<bool>();
+    genotype_ = Space::from_text(derived.get_string());
+    output_.log().info("continuing after epoch {}, step {} ({})", state_.epoch, state_.step, loaded.entry.path.string());
+    checkpoint_.emplace(std::move(loaded.checkpoint));
+    return true;
+  }
+
+  Options options_;
+  Space space_;
+  SearchData data_;
+  torch::Device device_;
+  typename Method::Relaxation relaxation_;
+  typename Method::DataPruning pruning_;
+  typename Method::Importance importance_;
+  typename Method::Stopping stopping_;
+  Identity identity_;
+  SearchOutput output_;
+  CheckpointStore store_;
+  BatchLoader loader_;
+
+  SearchState state_;  // histories: the accumulator's; the rest: finish epoch's
+  EpochSums sums_;     // the accumulator's
+  typename Space::Genotype genotype_{};
+  bool stopped_ = false;
+  bool resumed_ = false;
+  std::optional<Checkpoint> checkpoint_;
+
+  // The device executor's.
+  std::shared_ptr<Supernet> supernet_;
+  std::optional<WeightStep> weight_step_;
+  std::optional<Arch> arch_step_;
+  std::shared_ptr<const DeviceResults> last_results_;
+  std::deque<Unchecked> unchecked_;
+};
+
+}  // namespace flowdarts

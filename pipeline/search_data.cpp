@@ -1,0 +1,57 @@
+#include <flowdarts/pipeline/search_data.hpp>
+#include <flowdarts/stages/load/sampler.hpp>
+#include <flowdarts/stages/load/split.hpp>
+
+#include <numeric>
+
+namespace flowdarts {
+
+SearchData open_search_data(const DataOptions& options, std::uint64_t seed) {
+  SearchData data;
+  data.dataset = open_dataset({.kind = std::string(name_in_options(options.dataset.value)),
+                               .path = options.data.value,
+                               .part = Part::train,
+                               .skip_corrupt = options.skip_corrupt,
+                               .image_size = static_cast<int>(options.image_size.value)});
+  std::vector<std::int64_t> ids(static_cast<std::size_t>(data.dataset->size()));
+  std::iota(ids.begin(), ids.end(), 0);
+  const std::int32_t classes = data.dataset->classes();
+  if (options.limit_samples > 0) {
+    ids = limit_samples(ids, data.dataset->labels(), classes, options.limit_samples, seed);
+  }
+  // Folders are stored class by class: their first half would be half of the classes.
+  const bool stratified = options.split.value == SplitKind::stratified ||
+                          (options.split.value == SplitKind::automatic && options.dataset.value == DatasetKind::folder);
+  SplitLists lists = stratified ? stratified_split(ids, data.dataset->labels(), classes, options.train_portion, seed)
+                                : canonical_split(ids, options.train_portion);
+  data.lists = {std::move(lists.train), std::move(lists.val)};
+  return data;
+}
+
+LoadOptions load_options(const DataOptions& options) {
+  return {.padding = static_cast<int>(options.padding.value), .cutout = static_cast<int>(options.cutout.value)};
+}
+
+EpochPlan plan_epoch(const PlanRequest& request, std::int64_t batch_size, std::uint64_t seed, bool with_val) {
+  EpochPlan plan{.request = request, .val_state_after = request.val_state};
+  const std::vector<std::int64_t> order = epoch_order(request.lists->train, seed, Split::train, request.epoch);
+  for (std::size_t begin = 0; begin < order.size(); begin += static_cast<std::size_t>(batch_size)) {
+    const std::size_t end = std::min(order.size(), begin + static_cast<std::size_t>(batch_size));
+    plan.train_batches.emplace_back(order.begin() + static_cast<std::ptrdiff_t>(begin),
+                                    order.begin() + static_cast<std::ptrdiff_t>(end));
+  }
+  if (with_val) {
+    PersistentIterator iterator(request.lists->val, batch_size, seed, Split::val, request.val_state);
+    for (std::size_t step = 0; step < plan.train_batches.size(); ++step) plan.val_batches.push_back(iterator.next());
+    plan.val_state_after = iterator.state();
+  }
+  return plan;
+}
+
+std::vector<std::int64_t> class_counts(const std::vector<std::int64_t>& ids, const Dataset& dataset) {
+  std::vector<std::int64_t> counts(static_cast<std::size_t>(dataset.classes()), 0);
+  for (const std::int64_t id : ids) ++counts[static_cast<std::size_t>(dataset.label(id))];
+  return counts;
+}
+
+}  // namespace flowdarts

@@ -1,0 +1,159 @@
+#include <flowdarts/pipeline/search_output.hpp>
+
+#include <nlohmann/json.hpp>
+
+namespace flowdarts {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+spdlog::level::level_enum spdlog_level(LogLevel level) {
+  switch (level) {
+    case LogLevel::debug: return spdlog::level::debug;
+    case LogLevel::warning: return spdlog::level::warn;
+    case LogLevel::error: return spdlog::level::err;
+    case LogLevel::info: break;
+  }
+  return spdlog::level::info;
+}
+
+double mean(double sum, std::int64_t count) { return count > 0 ? sum / static_cast<double>(count) : 0.0; }
+
+Json split_row(Split split, const EpochRecord& record) {
+  const EpochSums& sums = record.close->sums;
+  const auto& ids = (*record.close->plan->request.lists)[split];
+  return {{"samples", ids.size()},
+          {"loss", mean(sums.loss[split], sums.samples[split])},
+          {"accuracy", mean(static_cast<double>(sums.correct[split]), sums.samples[split])},
+          {"balance", record.balance[split]}};
+}
+
+Json prune_row(const PruneReport& report) {
+  return {{"removed", report.removed},
+          {"kept", report.kept.size()},
+          {"balance", report.balance},
+          {"divisor", report.divisor},
+          {"removed_by_class", report.removed_by_class}};
+}
+
+}  // namespace
+
+SearchOutput::SearchOutput(const RunOptions& options, bool resume, const std::string& config,
+                           std::shared_ptr<Terminal> terminal)
+    : terminal_(std::move(terminal)),
+      directory_(resume ? RunDirectory::resume(options.out.value) : RunDirectory::create(options.out.value)),
+      log_(make_logger(terminal_, spdlog_level(options.log_level))),
+      progress_(*terminal_) {
+  add_log_file(*log_, directory_.log());
+  directory_.write_text("config.toml", config);
+}
+
+void SearchOutput::begin(std::int64_t completed, bool resumed) {
+  if (resumed) {
+    metrics_.emplace(MetricsWriter::resume(directory_.metrics(), completed));
+    events_.emplace(directory_.events(), completed + 1);
+  } else {
+    metrics_.emplace(directory_.metrics());
+    events_.emplace(directory_.events());
+  }
+  start_ = epoch_start_ = Clock::now();
+}
+
+void SearchOutput::step(const StepReport& report, const EpochSums& sums, std::int64_t epochs) {
+  std::int64_t images = 0;
+  if (report.train) images += static_cast<std::int64_t>(report.train->ids.size());
+  if (report.val) images += static_cast<std::int64_t>(report.val->ids.size());
+  throughput_.add(images);
+  ++steps_seen_;
+  if (!terminal_->live()) return;
+  const EpochPlan& plan = *report.plan;
+  // Epochs yet to come are taken to be as long as this one; pruning only makes them shorter.
+  const std::int64_t steps_left = (epochs - plan.epoch()) * plan.steps() - report.step - 1;
+  const double elapsed = std::chrono::duration<double>(Clock::now() - start_).count();
+  const std::lock_guard lock(progress_mutex_);
+  progress_.update({.epoch = plan.epoch() + 1,
+                    .epochs = epochs,
+                    .step = report.step + 1,
+                    .steps = plan.steps(),
+                    .loss = mean(sums.loss.train, sums.samples.train),
+                    .accuracy = mean(static_cast<double>(sums.correct.train), sums.samples.train),
+                    .images_per_second = throughput_.per_second(),
+                    .train_left = static_cast<std::int64_t>(plan.request.lists->train.size()),
+                    .val_left = static_cast<std::int64_t>(plan.request.lists->val.size()),
+                    .seconds_left = elapsed / static_cast<double>(steps_seen_) * static_cast<double>(steps_left)});
+}
+
+void SearchOutput::epoch(const EpochRecord& record, const std::string& genotype_json, const std::string& genotype_dot) {
+  const EpochClose& close = *record.close;
+  const EpochReport& report = *record.report;
+  const EpochSums& sums = close.sums;
+  const std::int64_t number = close.plan->epoch() + 1;
+  const double seconds = std::chrono::duration<double>(Clock::now() - epoch_start_).count();
+  epoch_start_ = Clock::now();
+  const double images = static_cast<double>(sums.samples.train + sums.samples.val);
+
+  Json accuracies = Json::object();
+  for (const auto& [set, accuracy] : record.true_accuracies) accuracies[set] = accuracy;
+  Json row{{"epoch", number},
+           {"lr", record.lr},
+           {"train", split_row(Split::train, record)},
+           {"val", split_row(Split::val, record)},
+           {"genotype", report.genotype},
+           {"true_accuracy", accuracies},
+           {"alpha", report.alphas},
+           {"op_weights", report.weights},
+           {"pruned", nullptr},
+           {"hessian", nullptr},
+           {"skipped", record.skipped},
+           {"images_per_second", images / seconds},
+           {"seconds",
+            {{"epoch", seconds},
+             {"arch_step", sums.arch_seconds},
+             {"weight_step", sums.weight_seconds},
+             {"device_waiting", sums.waited_seconds},
+             {"end_of_epoch", report.seconds},
+             {"loading", sums.load_seconds},
+             {"prune_train", record.pruned->train.seconds},
+             {"prune_val", record.pruned->val.seconds}}}};
+  if (record.pruned->train.pruned) {
+    row["pruned"] = {{"train", prune_row(record.pruned->train)}, {"val", prune_row(record.pruned->val)}};
+  }
+  if (report.eigenvalues) row["hessian"] = {{"largest", report.eigenvalues->first}, {"dominant", report.eigenvalues->second}};
+  metrics_->append(row);
+  metrics_->sync();
+
+  const auto scalar = [&](const std::string& tag, double value) {
+    events_->add_scalar(tag, number, static_cast<float>(value));
+  };
+  for (const Split split : all_splits) {
+    const std::string name(name_of(split));
+    scalar("loss/" + name, row[name]["loss"].get<double>());
+    scalar("accuracy/" + name, row[name]["accuracy"].get<double>());
+    scalar("samples/" + name, row[name]["samples"].get<double>());
+    scalar("balance/" + name, record.balance[split]);
+  }
+  scalar("lr", record.lr);
+  scalar("seconds/epoch", seconds);
+  scalar("seconds/device_waiting", sums.waited_seconds);
+  for (const auto& [set, accuracy] : record.true_accuracies) scalar("true_accuracy/" + set, accuracy);
+  if (report.eigenvalues) scalar("hessian/dominant", report.eigenvalues->second);
+  events_->add_text("genotype", number, "`" + report.genotype + "`");
+  events_->sync();
+
+  directory_.write_text("genotype.json", genotype_json);
+  directory_.write_text("genotype.dot", genotype_dot);
+
+  const std::lock_guard lock(progress_mutex_);
+  progress_.epoch_done({.epoch = number,
+                        .epochs = record.epochs,
+                        .step = close.plan->steps(),
+                        .steps = close.plan->steps(),
+                        .loss = row["train"]["loss"].get<double>(),
+                        .accuracy = row["train"]["accuracy"].get<double>(),
+                        .images_per_second = images / seconds,
+                        .train_left = static_cast<std::int64_t>(close.plan->request.lists->train.size()),
+                        .val_left = static_cast<std::int64_t>(close.plan->request.lists->val.size())},
+                       seconds);
+}
+
+}  // namespace flowdarts

@@ -1,0 +1,70 @@
+#pragma once
+// What a search shows and leaves behind, beyond its checkpoints.
+
+#include <flowdarts/pipeline/messages.hpp>
+#include <flowdarts/pipeline/options.hpp>
+#include <flowdarts/pipeline/run_directory/log.hpp>
+#include <flowdarts/pipeline/run_directory/metrics.hpp>
+#include <flowdarts/pipeline/run_directory/progress.hpp>
+#include <flowdarts/pipeline/run_directory/run_directory.hpp>
+#include <flowdarts/pipeline/run_directory/tensorboard.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace flowdarts {
+
+/// All that is recorded of one epoch.
+struct EpochRecord {
+  const EpochClose* close = nullptr;
+  const PerSplit<PruneReport>* pruned = nullptr;
+  const EpochReport* report = nullptr;
+  std::int64_t epochs = 0;
+  double lr = 0;
+  PerSplit<double> balance{};  ///< class-balance degree b of T and V as this epoch used them
+  std::vector<std::pair<std::string, double>> true_accuracies;
+  std::int64_t skipped = 0;    ///< broken samples left out so far
+};
+
+class SearchOutput {
+ public:
+  /// Locks the run directory and opens its log. `config`: the complete configuration, written as config.toml.
+  SearchOutput(const RunOptions& options, bool resume, const std::string& config, std::shared_ptr<Terminal> terminal);
+
+  /// Opens metrics and events; a resumed search drops what they say of epochs it does again. completed: epochs done before.
+  void begin(std::int64_t completed, bool resumed);
+
+  /// After each step.
+  void step(const StepReport& report, const EpochSums& sums, std::int64_t epochs);
+
+  /// Writes metrics.jsonl, the event file and the plain progress line of a finished epoch, and the genotype files.
+  void epoch(const EpochRecord& record, const std::string& genotype_json, const std::string& genotype_dot);
+
+  void finish() { progress_.finish(); }
+
+  [[nodiscard]] spdlog::logger& log() { return *log_; }
+  [[nodiscard]] const RunDirectory& directory() const { return directory_; }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  std::shared_ptr<Terminal> terminal_;
+  RunDirectory directory_;
+  std::shared_ptr<spdlog::logger> log_;
+  std::mutex progress_mutex_;  // steps and epochs are reported by two nodes of the graph
+  ProgressLine progress_;
+  Throughput throughput_;
+  Clock::time_point epoch_start_ = Clock::now();
+  Clock::time_point start_ = Clock::now();
+  std::int64_t steps_seen_ = 0;
+  std::optional<MetricsWriter> metrics_;
+  std::optional<EventWriter> events_;
+};
+
+}  // namespace flowdarts

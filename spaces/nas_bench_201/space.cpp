@@ -1,0 +1,36 @@
+#include <flowdarts/spaces/nas_bench_201/draw.hpp>
+#include <flowdarts/spaces/nas_bench_201/space.hpp>
+#include <flowdarts/spaces/nas_bench_201/supernet.hpp>
+#include <flowdarts/spaces/support/error.hpp>
+
+namespace flowdarts {
+
+NasBench201::NasBench201(Options options)
+    : options_(std::move(options)),
+      table_(options_.benchmark_table.value.empty() ? nas_bench_201::BenchmarkTable::shipped()
+                                                    : nas_bench_201::BenchmarkTable::load(options_.benchmark_table.value)) {}
+
+std::shared_ptr<Supernet> NasBench201::make_supernet(std::int64_t classes, int image_size) const {
+  if (image_size % 4 != 0) {
+    throw InputError("--image-size: found " + std::to_string(image_size) +
+                     ", expected a multiple of 4: the supernet halves the resolution twice");
+  }
+  return std::make_shared<nas_bench_201::OracleSupernet>(nas_bench_201::SupernetSpec{
+      .channels = options_.channels,
+      .cells = options_.cells,
+      .classes = classes,
+      .conv_bias = options_.conv_bias,
+      .track_running_stats = options_.track_statistics,
+  });
+}
+
+std::vector<std::pair<std::string, double>> NasBench201::true_accuracies(const Genotype& genotype) const {
+  using nas_bench_201::DataSet;
+  return {{"cifar10", table_.accuracy(genotype, DataSet::cifar10)},
+          {"cifar100", table_.accuracy(genotype, DataSet::cifar100)},
+          {"imagenet16_120", table_.accuracy(genotype, DataSet::imagenet16_120)}};
+}
+
+std::string NasBench201::draw(const Genotype& genotype) { return nas_bench_201::draw(genotype); }
+
+}  // namespace flowdarts

@@ -1,0 +1,59 @@
+#pragma once
+// NAS-Bench-201 as a search space: what a search builds, derives and reports.
+
+#include <flowdarts/spaces/nas_bench_201/benchmark_table.hpp>
+#include <flowdarts/spaces/nas_bench_201/genotype.hpp>
+#include <flowdarts/spaces/support/capabilities.hpp>
+#include <flowdarts/spaces/support/option.hpp>
+#include <flowdarts/spaces/supernet.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace flowdarts {
+
+/// Dong and Yang, "NAS-Bench-201", ICLR 2020.
+class NasBench201 {
+ public:
+  static constexpr const char* name = "nas-bench-201";
+  static constexpr auto provides = capabilities<tags::one_op_per_edge>;
+  static constexpr auto needs = capabilities<>;
+  using Genotype = nas_bench_201::Genotype;
+
+  struct Options {
+    BOOST_HANA_DEFINE_STRUCT(
+        Options, (Option<std::int64_t, "C: channels of the first stage", 16, AtLeast{1}>, channels),
+        (Option<std::int64_t, "N: cells in each of the three stages", 5, AtLeast{1}>, cells),
+        (Option<bool, "the candidates' batch norms keep running statistics", true>, track_statistics),
+        (Option<bool, "the candidates' convolutions have a bias, as in AutoDL-Projects", false>, conv_bias),
+        (TextOption<"another table of true accuracies (CSV, .gz too; see flowdarts query)">, benchmark_table));
+  };
+
+  /// Reads the table of true accuracies. Throws InputError where options.benchmark_table is no such table.
+  explicit NasBench201(Options options);
+
+  /// images are image_size x image_size, a multiple of 4, else InputError.
+  [[nodiscard]] std::shared_ptr<Supernet> make_supernet(std::int64_t classes, int image_size) const;
+
+  /// scores: the one [6, 5] matrix, row-major; the largest of each row wins.
+  [[nodiscard]] Genotype derive(const std::vector<std::vector<double>>& scores) const {
+    return nas_bench_201::derive(scores.at(0));
+  }
+
+  /// Test accuracies in percent after 200 epochs of training alone: cifar10, cifar100, imagenet16_120.
+  [[nodiscard]] std::vector<std::pair<std::string, double>> true_accuracies(const Genotype& genotype) const;
+
+  static std::string to_text(const Genotype& genotype) { return nas_bench_201::to_string(genotype); }
+  static std::string to_json(const Genotype& genotype) { return nas_bench_201::to_json(genotype); }
+  static std::string to_dot(const Genotype& genotype) { return nas_bench_201::to_dot(genotype); }
+  static std::string draw(const Genotype& genotype);
+
+ private:
+  Options options_;
+  nas_bench_201::BenchmarkTable table_;
+};
+
+}  // namespace flowdarts
