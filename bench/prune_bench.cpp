@@ -56,8 +56,8 @@ void prune_event(benchmark::State& state, SortBackend backend, bool refill) {
   PruneEvent event;
   for (auto _ : state) {
     const VarianceOfError voe = history.voe();
-    event = prune(labels, voe.variance, voe.eligible, classes,
-                  {.ratio = 0.15, .events = 20, .refill = refill, .sorter = {.backend = backend}});
+    event = prune(labels, voe.variance, voe.eligible, classes, {.ratio = 0.15, .events = 20, .refill = refill},
+                  {.backend = backend});
     benchmark::DoNotOptimize(event);
   }
   state.counters["removed"] = static_cast<double>(event.removed.size());

@@ -19,7 +19,10 @@ constexpr std::array<std::pair<Device, std::string_view>, 2> names_of(Device) {
 enum class LogLevel : std::uint8_t { debug, info, warning, error };
 
 constexpr std::array<std::pair<LogLevel, std::string_view>, 4> names_of(LogLevel) {
-  return {{{LogLevel::debug, "debug"}, {LogLevel::info, "info"}, {LogLevel::warning, "warning"}, {LogLevel::error, "error"}}};
+  return {{{LogLevel::debug, "debug"},
+           {LogLevel::info, "info"},
+           {LogLevel::warning, "warning"},
+           {LogLevel::error, "error"}}};
 }
 
 struct RunOptions {
@@ -34,7 +37,8 @@ struct RunOptions {
        loader_threads),
       (Option<std::int64_t, "batches in flight between the loaders and the device", 8, AtLeast{2}>, prefetch),
       (Option<std::int64_t, "checkpoints kept, the newest", 2, AtLeast{1}>, keep_checkpoints),
-      (Option<std::int64_t, "epochs between two measurements of the validation Hessian's eigenvalues; 0: never", 0, AtLeast{0}>,
+      (Option<std::int64_t, "epochs between two measurements of the validation Hessian's eigenvalues; 0: never", 0,
+              AtLeast{0}>,
        hessian_every),
       (Option<LogLevel, "least important lines that are logged", LogLevel::info>, log_level));
 };
@@ -63,12 +67,15 @@ struct DataOptions {
   BOOST_HANA_DEFINE_STRUCT(
       DataOptions, (Option<DatasetKind, "the data set", DatasetKind::fashion_mnist>, dataset),
       (TextOption<"where it is (default for fashion-mnist: Debian's dataset-fashion-mnist)">, data),
-      (Option<std::int64_t, "use a class-balanced random subset of so many images; 0: all", 0, AtLeast{0}>, limit_samples),
-      (Option<SplitKind, "T and V: the first and the last images, or a random part of each class; auto: random for a folder",
+      (Option<std::int64_t, "use a class-balanced random subset of so many images; 0: all", 0, AtLeast{0}>,
+       limit_samples),
+      (Option<SplitKind,
+              "T and V: the first and the last images, or a random part of each class; auto: random for a folder",
               SplitKind::automatic>,
        split),
       (Option<double, "part of the images that is T; the rest is V", 0.5, Open{0.0, 1.0}>, train_portion),
-      (Option<std::int64_t, "side of the images; 0: the data set's own, for a folder of larger images 224", 0, AtLeast{0}>,
+      (Option<std::int64_t, "side of the images; 0: the data set's own, for a folder of larger images 224", 0,
+              AtLeast{0}>,
        image_size),
       (Option<std::int64_t, "black border of small images before the random crop, pixels", 4, AtLeast{0}>, padding),
       (Option<std::int64_t, "side of the cutout hole, pixels; 0: none", 0, AtLeast{0}>, cutout),

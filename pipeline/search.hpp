@@ -1,6 +1,6 @@
 #pragma once
-// SearchGraph<Method>: the search loop of the methods reference (section 1, hooks H1 to H10) on the flow graph, with the hooks
-// filled by the method's policies.
+// SearchGraph<Method>: the search loop of the methods reference (section 1, hooks H1 to H10) on the flow graph, with
+// the hooks filled by the method's policies.
 
 #include <flowdarts/pipeline/flow_graph.hpp>
 #include <flowdarts/pipeline/options.hpp>
@@ -63,10 +63,14 @@ concept PrunesBetweenEpochs = requires(const P& policy, std::int64_t epochs) {
 };
 /// Cuts T and V once, before the first epoch.
 template <class P, class Setting>
-concept CutsBeforeSearch = requires(const P& policy, Setting& setting) { policy.before_search(setting); };
+concept CutsBeforeSearch = requires(const P& policy, Setting& setting) {
+  policy.before_search(setting);
+};
 /// Refuses options that do not fit the search's length.
 template <class P>
-concept ChecksEpochs = requires(const P& policy, std::int64_t epochs) { policy.check(epochs); };
+concept ChecksEpochs = requires(const P& policy, std::int64_t epochs) {
+  policy.check(epochs);
+};
 /// Carries state from step to step or epoch to epoch, which checkpoints must hold.
 template <class P>
 concept HasState = requires(P& policy, const P& constant, ByteWriter& writer, ByteReader& reader) {
@@ -80,8 +84,8 @@ class SearchGraph {
   using Space = typename Method::Space;
   using Options = SearchOptions<Method>;
 
-  /// Opens the data, the run directory and, with `resume`, its newest checkpoint. `identity`: what a checkpoint must agree with.
-  /// `config`: the complete configuration as TOML. Throws InputError.
+  /// Opens the data, the run directory and, with `resume`, its newest checkpoint. `identity`: what a checkpoint must
+  /// agree with. `config`: the complete configuration as TOML. Throws InputError.
   SearchGraph(const Options& options, bool resume, Identity identity, const std::string& config,
               std::shared_ptr<Terminal> terminal)
       : options_(options),
@@ -130,12 +134,16 @@ class SearchGraph {
           if (!state_.histories[split]) state_.histories[split].emplace((*state_.lists)[split]);
         }
       }
-      run_flow_graph(bodies(signals), {.loader_threads = threads.load, .prefetch = static_cast<std::size_t>(options_.run.prefetch)},
-                     {state_.epoch, state_.step, state_.lists, state_.val_state}, [this, threads] { open_tensors(threads); });
+      run_flow_graph(bodies(signals),
+                     {.loader_threads = threads.load, .prefetch = static_cast<std::size_t>(options_.run.prefetch)},
+                     {state_.epoch, state_.step, state_.lists, state_.val_state},
+                     [this, threads] { open_tensors(threads); });
       output_.finish();
     }
-    Result result{.finished = state_.epoch == epochs() || stopped_, .signal = signals.requested(), .epochs = state_.epoch};
-    result.samples = {static_cast<std::int64_t>(state_.lists->train.size()), static_cast<std::int64_t>(state_.lists->val.size())};
+    Result result{
+        .finished = state_.epoch == epochs() || stopped_, .signal = signals.requested(), .epochs = state_.epoch};
+    result.samples = {static_cast<std::int64_t>(state_.lists->train.size()),
+                      static_cast<std::int64_t>(state_.lists->val.size())};
     result.genotype = genotype_;
     result.true_accuracies = space_.true_accuracies(genotype_);
     result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -151,15 +159,22 @@ class SearchGraph {
 
     /// EL2N of every sample of T and V, by id; 0 for others.
     std::vector<double> el2n_scores(std::int64_t runs, std::int64_t score_epochs) {
-      return flowdarts::el2n_scores(search_.loader_, *search_.data_.dataset, *lists_by_split(), search_.device_,
-                                    {.runs = runs, .epochs = score_epochs, .seed = search_.seed()},
+      const SampleLists& lists = *search_.state_.lists;
+      std::vector<std::int64_t> ids = lists.train;
+      ids.insert(ids.end(), lists.val.begin(), lists.val.end());
+      std::ranges::sort(ids);
+      return flowdarts::el2n_scores(search_.loader_, search_.data_.dataset->size(), search_.data_.dataset->classes(), ids,
+                                    search_.device_, {.runs = runs, .epochs = score_epochs, .seed = search_.seed()},
                                     [this] { return signals_.requested() != 0; });
     }
     void cut(Split split, const std::vector<double>& scores, double fraction, Criterion criterion) {
       auto lists = *search_.state_.lists;
       std::vector<double> own;
       for (const std::int64_t id : lists[split]) own.push_back(scores[static_cast<std::size_t>(id)]);
-      lists[split] = one_shot_cut(lists[split], own, fraction, criterion);
+      std::vector<std::int64_t> kept;
+      for (const std::uint32_t position : one_shot_cut(own, fraction, criterion))
+        kept.push_back(lists[split][position]);
+      lists[split] = std::move(kept);
       replace(std::move(lists), split);
     }
     void keep_random(Split split, double fraction) {
@@ -169,7 +184,6 @@ class SearchGraph {
     }
 
    private:
-    [[nodiscard]] std::shared_ptr<const SampleLists> lists_by_split() const { return search_.state_.lists; }
     void replace(SampleLists lists, Split split) {
       search_.output_.log().info("{} keeps {} of {} samples", name_of(split), lists[split].size(),
                                  (*search_.state_.lists)[split].size());
@@ -206,8 +220,8 @@ class SearchGraph {
     return torch::kCUDA;
   }
 
-  /// Decoding costs a CPU search a few percent of its step: one thread loads while LibTorch has all cores. A GPU leaves the cores
-  /// to the loaders.
+  /// Decoding costs a CPU search a few percent of its step: one thread loads while LibTorch has all cores. A GPU leaves
+  /// the cores to the loaders.
   [[nodiscard]] Threads share_threads() const {
     const int cores = options_.run.threads > 0 ? static_cast<int>(options_.run.threads)
                                                : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
@@ -226,8 +240,8 @@ class SearchGraph {
     for (const Split split : all_splits) {
       const auto size = static_cast<std::int64_t>(data_.lists[split].size());
       if (batch_size() > size) {
-        output_.log().warn("--batch-size {} is more than the {} samples of {}: one step sees them all", batch_size(), size,
-                           name_of(split));
+        output_.log().warn("--batch-size {} is more than the {} samples of {}: one step sees them all", batch_size(),
+                           size, name_of(split));
       }
     }
   }
@@ -266,16 +280,16 @@ class SearchGraph {
     const std::int64_t epoch = input.plan->epoch();
     const double lr = cosine_lr(options_.weights, epoch, epochs());  // H1
     StepReport report;
-    DeviceTensors train;
+    DeviceBatch train;
     if (!input.train.ids.empty()) train = to_device(input.train, device_);
 
     if constexpr (trains_alpha) {
       // A batch whose samples were all broken and skipped takes no part.
       if (input.val && !input.val->ids.empty() && !(Method::Bilevel::needs_train_batch && input.train.ids.empty())) {
         const auto start = Clock::now();
-        const DeviceTensors val = to_device(*input.val, device_);
-        const torch::Tensor packed = (*arch_step_)(
-            {val.images, val.labels}, {train.images, train.labels}, weight_step_->optimizer(), options_.weights, lr, epoch,
+        const DeviceBatch val = to_device(*input.val, device_);
+        (*arch_step_)(
+            val, train, weight_step_->optimizer(), options_.weights, lr, epoch,
             [&](const torch::Tensor& results) { inspect(results, "arch step", epoch, input.step); },
             [&](const std::vector<torch::Tensor>& gradients) {
               if constexpr (ObservesArchGradient<typename Method::Importance>) {
@@ -293,7 +307,7 @@ class SearchGraph {
         const torch::NoGradGuard no_grad;
         op_weights = arch_step_->op_weights();
       }
-      (*weight_step_)(train.images, train.labels, op_weights, lr,
+      (*weight_step_)(train, op_weights, lr,
                       [&](const torch::Tensor& results) { inspect(results, "weight step", epoch, input.step); });
       report.train = SplitReport{std::move(input.train.ids), last_results_};
       report.weight_seconds = since(start);
@@ -301,8 +315,9 @@ class SearchGraph {
     return report;
   }
 
-  /// Between a forward pass and its update: starts the copy of its results and stops the search at a loss that is not finite,
-  /// before the update spreads it. On a GPU the copy is looked at once it has arrived, so that nothing waits for it.
+  /// Between a forward pass and its update: starts the copy of its results and stops the search at a loss that is not
+  /// finite, before the update spreads it. On a GPU the copy is looked at once it has arrived, so that nothing waits
+  /// for it.
   void inspect(const torch::Tensor& packed, const char* stage, std::int64_t epoch, std::int64_t step) {
     last_results_ = copy_to_host(packed);
     unchecked_.push_back({last_results_, stage, epoch, step});
@@ -325,15 +340,17 @@ class SearchGraph {
     for (std::size_t m = 0; m < arch_step_->optimizer().alphas().size(); ++m) {
       suspects.emplace_back("alpha " + std::to_string(m), arch_step_->optimizer().alphas()[m]);
     }
-    for (const auto& parameter : supernet_->named_parameters()) suspects.emplace_back("weight " + parameter.key(), parameter.value());
-    for (const auto& buffer : supernet_->named_buffers()) suspects.emplace_back("statistic " + buffer.key(), buffer.value());
+    for (const auto& parameter : supernet_->named_parameters())
+      suspects.emplace_back("weight " + parameter.key(), parameter.value());
+    for (const auto& buffer : supernet_->named_buffers())
+      suspects.emplace_back("statistic " + buffer.key(), buffer.value());
     std::string culprit = first_non_finite(suspects);
     if (culprit.empty()) culprit = "none of alpha, weights and statistics; the logits overflowed";
     const auto checkpoints = store_.list();
     throw RunError("the loss is " + std::to_string(check.results->loss()) + " in the " + check.stage + " of epoch " +
                    std::to_string(check.epoch + 1) + ", step " + std::to_string(check.step + 1) +
-                   "; first tensor that is not finite: " + culprit + "; last good checkpoint: " +
-                   (checkpoints.empty() ? "none" : checkpoints.back().path.string()));
+                   "; first tensor that is not finite: " + culprit +
+                   "; last good checkpoint: " + (checkpoints.empty() ? "none" : checkpoints.back().path.string()));
   }
 
   EpochReport end_epoch(const std::shared_ptr<const EpochPlan>& plan) {
@@ -366,9 +383,8 @@ class SearchGraph {
     CounterRng(seed(), Stream::subset, 0, static_cast<std::uint32_t>(plan.epoch())).shuffle(std::span(ids));
     ids.resize(std::min(ids.size(), static_cast<std::size_t>(batch_size())));
     const Batch batch = loader_.load({.split = Split::val, .epoch = plan.epoch(), .ids = std::move(ids)});
-    const DeviceTensors tensors = to_device(batch, device_);
-    return dominant_eigenvalues(arch_step_->optimizer().alphas(),
-                                [&] { return arch_step_->val_gradient({tensors.images, tensors.labels}); });
+    const DeviceBatch tensors = to_device(batch, device_);
+    return dominant_eigenvalues(arch_step_->optimizer().alphas(), [&] { return arch_step_->val_gradient(tensors); });
   }
 
   [[nodiscard]] std::vector<torch::Tensor> buffers() const { return supernet_->buffers(); }
@@ -427,7 +443,9 @@ class SearchGraph {
 
   GraphBodies bodies(const StopSignals& signals) {
     GraphBodies bodies;
-    bodies.plan = [this](const PlanRequest& request) { return plan_epoch(request, batch_size(), seed(), trains_alpha); };
+    bodies.plan = [this](const PlanRequest& request) {
+      return plan_epoch(request, batch_size(), seed(), trains_alpha);
+    };
     bodies.load = [this](const BatchPlan& plan) { return loader_.load(plan); };
     bodies.step = [this](StepInput&& input) { return step(std::move(input)); };
     bodies.end_epoch = [this](const auto& plan) { return end_epoch(plan); };
@@ -505,8 +523,8 @@ class SearchGraph {
       std::vector<std::int32_t> labels;
       labels.reserve(ids.size());
       for (const std::int64_t id : ids) labels.push_back(data_.dataset->label(id));
-      const PruneEvent event = prune(labels, voe.variance, voe.eligible, data_.dataset->classes(),
-                                     pruning_.rule(split, epochs()), sorter());
+      const PruneEvent event =
+          prune(labels, voe.variance, voe.eligible, data_.dataset->classes(), pruning_.rule(split, epochs()), sorter());
       report.pruned = true;
       report.kept.reserve(event.kept.size());
       for (const std::uint32_t position : event.kept) report.kept.push_back(ids[position]);
@@ -531,7 +549,6 @@ class SearchGraph {
     for (const Split split : all_splits) {
       record.balance[split] = class_balance(class_counts((*plan.request.lists)[split], *data_.dataset));
     }
-    std::vector<std::vector<double>> scores;
     genotype_ = Space::from_text(report.genotype);
     record.true_accuracies = space_.true_accuracies(genotype_);
     record.skipped = loader_.skipped();
@@ -544,7 +561,8 @@ class SearchGraph {
       next.val_state = {plan.val_state_after.pass + 1, 0};
       for (const Split split : all_splits) {
         output_.log().info("pruned {}: {} of {} samples leave, b {:.3f}", name_of(split), pruned[split].removed,
-                           pruned[split].removed + static_cast<std::int64_t>(pruned[split].kept.size()), pruned[split].balance);
+                           pruned[split].removed + static_cast<std::int64_t>(pruned[split].kept.size()),
+                           pruned[split].balance);
         // Windows tile the search: survivors start anew. No step is under way at a pruning boundary.
         next.histories[split].emplace((*next.lists)[split]);
         state_.histories[split] = next.histories[split];
@@ -600,7 +618,8 @@ class SearchGraph {
     ByteReader derived = loaded.checkpoint.section("derived");
     stopped_ = derived.get<bool>();
     genotype_ = Space::from_text(derived.get_string());
-    output_.log().info("continuing after epoch {}, step {} ({})", state_.epoch, state_.step, loaded.entry.path.string());
+    output_.log().info("continuing after epoch {}, step {} ({})", state_.epoch, state_.step,
+                       loaded.entry.path.string());
     checkpoint_.emplace(std::move(loaded.checkpoint));
     return true;
   }

@@ -9,15 +9,21 @@ using Json = nlohmann::ordered_json;
 
 spdlog::level::level_enum spdlog_level(LogLevel level) {
   switch (level) {
-    case LogLevel::debug: return spdlog::level::debug;
-    case LogLevel::warning: return spdlog::level::warn;
-    case LogLevel::error: return spdlog::level::err;
-    case LogLevel::info: break;
+    case LogLevel::debug:
+      return spdlog::level::debug;
+    case LogLevel::warning:
+      return spdlog::level::warn;
+    case LogLevel::error:
+      return spdlog::level::err;
+    case LogLevel::info:
+      break;
   }
   return spdlog::level::info;
 }
 
-double mean(double sum, std::int64_t count) { return count > 0 ? sum / static_cast<double>(count) : 0.0; }
+double mean(double sum, std::int64_t count) {
+  return count > 0 ? sum / static_cast<double>(count) : 0.0;
+}
 
 Json split_row(Split split, const EpochRecord& record) {
   const EpochSums& sums = record.close->sums;
@@ -118,7 +124,8 @@ void SearchOutput::epoch(const EpochRecord& record, const std::string& genotype_
   if (record.pruned->train.pruned) {
     row["pruned"] = {{"train", prune_row(record.pruned->train)}, {"val", prune_row(record.pruned->val)}};
   }
-  if (report.eigenvalues) row["hessian"] = {{"largest", report.eigenvalues->first}, {"dominant", report.eigenvalues->second}};
+  if (report.eigenvalues)
+    row["hessian"] = {{"largest", report.eigenvalues->first}, {"dominant", report.eigenvalues->second}};
   metrics_->append(row);
   metrics_->sync();
 

@@ -29,7 +29,7 @@ struct EpochRecord {
   double lr = 0;
   PerSplit<double> balance{};  ///< class-balance degree b of T and V as this epoch used them
   std::vector<std::pair<std::string, double>> true_accuracies;
-  std::int64_t skipped = 0;    ///< broken samples left out so far
+  std::int64_t skipped = 0;  ///< broken samples left out so far
 };
 
 class SearchOutput {
@@ -37,7 +37,8 @@ class SearchOutput {
   /// Locks the run directory and opens its log. `config`: the complete configuration, written as config.toml.
   SearchOutput(const RunOptions& options, bool resume, const std::string& config, std::shared_ptr<Terminal> terminal);
 
-  /// Opens metrics and events; a resumed search drops what they say of epochs it does again. completed: epochs done before.
+  /// Opens metrics and events; a resumed search drops what they say of epochs it does again. completed: epochs done
+  /// before.
   void begin(std::int64_t completed, bool resumed);
 
   /// After each step.

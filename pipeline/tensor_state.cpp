@@ -49,15 +49,6 @@ bool is_pending(const DeviceResults& results) {
   return host != nullptr && host->pending();
 }
 
-DeviceTensors to_device(const Batch& batch, const torch::Device& device) {
-  const auto count = static_cast<std::int64_t>(batch.ids.size());
-  // from_blob only views the batch, which may go as soon as the step is launched: both tensors are copies.
-  const torch::Tensor images =
-      torch::from_blob(const_cast<float*>(batch.images.data()), {count, 3, batch.height, batch.width}, torch::kFloat);
-  const torch::Tensor labels = torch::from_blob(const_cast<std::int64_t*>(batch.labels.data()), {count}, torch::kLong);
-  return {images.to(device).clone(torch::MemoryFormat::ChannelsLast), labels.to(device).clone()};
-}
-
 void to_channels_last(torch::nn::Module& module) {
   const torch::NoGradGuard no_grad;
   for (torch::Tensor& parameter : module.parameters()) {
@@ -75,7 +66,8 @@ std::vector<std::byte> tensor_bytes(const std::vector<torch::Tensor>& tensors) {
   return std::move(writer).take();
 }
 
-void restore_tensors(const std::vector<torch::Tensor>& tensors, std::span<const std::byte> bytes, const std::string& where) {
+void restore_tensors(const std::vector<torch::Tensor>& tensors, std::span<const std::byte> bytes,
+                     const std::string& where) {
   const torch::NoGradGuard no_grad;
   ByteReader reader(bytes, where);
   if (const auto count = reader.get<std::uint64_t>(); count != tensors.size()) {
@@ -84,9 +76,11 @@ void restore_tensors(const std::vector<torch::Tensor>& tensors, std::span<const 
   for (torch::Tensor tensor : tensors) {
     const auto values = reader.get_bytes();
     if (values.size() != tensor.nbytes()) {
-      reader.fail("found a tensor of " + std::to_string(values.size()) + " bytes, expected " + std::to_string(tensor.nbytes()));
+      reader.fail("found a tensor of " + std::to_string(values.size()) + " bytes, expected " +
+                  std::to_string(tensor.nbytes()));
     }
-    const torch::Tensor host = torch::empty(tensor.sizes(), tensor.options().device(torch::kCPU), torch::MemoryFormat::Contiguous);
+    const torch::Tensor host =
+        torch::empty(tensor.sizes(), tensor.options().device(torch::kCPU), torch::MemoryFormat::Contiguous);
     if (!values.empty()) std::memcpy(host.data_ptr(), values.data(), values.size());
     tensor.copy_(host);
   }
@@ -100,8 +94,8 @@ std::string first_non_finite(const std::vector<std::pair<std::string, torch::Ten
     const torch::Tensor flat = tensor.detach().reshape(-1);
     const torch::Tensor broken = flat.masked_select(torch::isfinite(flat).logical_not());
     if (broken.numel() > 0) {
-      return name + " (" + std::to_string(broken.numel()) + " of " + std::to_string(flat.numel()) + " values, the first is " +
-             std::to_string(broken[0].item<double>()) + ")";
+      return name + " (" + std::to_string(broken.numel()) + " of " + std::to_string(flat.numel()) +
+             " values, the first is " + std::to_string(broken[0].item<double>()) + ")";
     }
   }
   return {};

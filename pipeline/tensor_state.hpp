@@ -12,18 +12,12 @@
 
 namespace flowdarts {
 
-/// Starts copying a pack_results() tensor [2 + B] to the host: at once on a CPU, asynchronously into pinned memory on a GPU.
+/// Starts copying a pack_results() tensor [2 + B] to the host: at once on a CPU, asynchronously into pinned memory on a
+/// GPU.
 std::shared_ptr<const DeviceResults> copy_to_host(const torch::Tensor& packed);
 
 /// Whether reading the results would wait for the device.
 bool is_pending(const DeviceResults& results);
-
-/// A batch on the device: images [B, 3, H, W] float32 in channels-last memory, labels int64 [B].
-struct DeviceTensors {
-  torch::Tensor images;
-  torch::Tensor labels;
-};
-DeviceTensors to_device(const Batch& batch, const torch::Device& device);
 
 /// Puts a module's convolution weights into channels-last memory, the format every supernet runs in.
 void to_channels_last(torch::nn::Module& module);
@@ -31,8 +25,10 @@ void to_channels_last(torch::nn::Module& module);
 /// The tensors' values as bytes, in row-major order whatever their memory format.
 std::vector<std::byte> tensor_bytes(const std::vector<torch::Tensor>& tensors);
 
-/// Restores what tensor_bytes() took, into tensors of the same shapes and types. Throws InputError naming `where` otherwise.
-void restore_tensors(const std::vector<torch::Tensor>& tensors, std::span<const std::byte> bytes, const std::string& where);
+/// Restores what tensor_bytes() took, into tensors of the same shapes and types. Throws InputError naming `where`
+/// otherwise.
+void restore_tensors(const std::vector<torch::Tensor>& tensors, std::span<const std::byte> bytes,
+                     const std::string& where);
 
 /// The first named tensor that holds a NaN or an infinity, with that value; empty when all are finite.
 std::string first_non_finite(const std::vector<std::pair<std::string, torch::Tensor>>& tensors);

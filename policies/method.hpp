@@ -5,7 +5,6 @@
 #include <boost/hana.hpp>
 #include <flowdarts/policies/arch_regularizer/none.hpp>
 #include <flowdarts/policies/bilevel/first_order.hpp>
-#include <flowdarts/spaces/support/capabilities.hpp>
 #include <flowdarts/policies/data_pruning/none.hpp>
 #include <flowdarts/policies/importance/magnitude.hpp>
 #include <flowdarts/policies/refusals.hpp>
@@ -13,6 +12,7 @@
 #include <flowdarts/policies/roles.hpp>
 #include <flowdarts/policies/shrinking/none.hpp>
 #include <flowdarts/policies/stopping/fixed_epochs.hpp>
+#include <flowdarts/spaces/support/capabilities.hpp>
 #include <string>
 #include <utility>
 #include <vector>

@@ -2,8 +2,8 @@
 // The combinations that are refused at compile time. Each refusal is a template over the policies it names, so that the
 // compiler's "required from" line shows them next to the message.
 
-#include <flowdarts/spaces/support/capabilities.hpp>
 #include <flowdarts/policies/roles.hpp>
+#include <flowdarts/spaces/support/capabilities.hpp>
 #include <type_traits>
 
 namespace flowdarts::refusals {

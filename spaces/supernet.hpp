@@ -17,15 +17,15 @@ struct ArchShape {
 /// A supernet whose candidate ops are mixed by weights that come from outside: it holds the weights w, never alpha.
 class Supernet : public torch::nn::Module {
  public:
-  /// images [B, 3, H, W]; op_weights: one [rows, columns] tensor for each of arch_shapes(), same dtype and device as the
-  /// images. Returns logits [B, classes].
+  /// images [B, 3, H, W]; op_weights: one [rows, columns] tensor for each of arch_shapes(), same dtype and device as
+  /// the images. Returns logits [B, classes].
   virtual torch::Tensor forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) = 0;
 
   /// The matrices of op weights that forward() expects, in order.
   [[nodiscard]] virtual std::vector<ArchShape> arch_shapes() const = 0;
 
-  /// Whether a training-mode forward moves the running statistics of the batch norms. Off during passes that a step adds
-  /// beyond its one forward on T and one on V (the finite differences of second-order DARTS).
+  /// Whether a training-mode forward moves the running statistics of the batch norms. Off during passes that a step
+  /// adds beyond its one forward on T and one on V (the finite differences of second-order DARTS).
   virtual void set_statistics_updates(bool enabled) = 0;
 };
 

@@ -13,29 +13,30 @@
 namespace flowdarts::app {
 namespace {
 
-/// searches.json, written by flowdarts_add_search(): an array of
-/// {"name": program, "recipe": its named method or null, "space": ..., "policies": [{"role": ..., "name": ...}, ...]}.
-/// It lies beside this program in a build tree and in ../share/flowdarts in an installed one.
-std::filesystem::path searches_file() {
+/// What the search programs beside this one say of themselves: share/flowdarts/searches/PROGRAM.json, in the order of
+/// their names, each {"name": program, "recipe": ..., "space": ..., "policies": [{"role": ..., "name": ...}, ...]}. A
+/// build tree and an installed one have the same layout.
+nlohmann::ordered_json read_searches() {
   const auto programs = std::filesystem::read_symlink("/proc/self/exe").parent_path();
-  const std::array places{programs / "searches.json", programs.parent_path() / "share/flowdarts/searches.json"};
-  for (const auto& place : places) {
-    if (std::filesystem::exists(place)) return place;
+  const auto folder = programs.parent_path() / "share/flowdarts/searches";
+  if (!std::filesystem::is_directory(folder)) throw RunError(folder.string() + ": found no folder of search programs");
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() == ".json") files.push_back(entry.path());
   }
-  throw RunError("no list of search programs: found neither " + places[0].string() + " nor " + places[1].string());
-}
-
-nlohmann::ordered_json read_searches(const std::filesystem::path& file) {
-  std::ifstream stream(file);
-  try {
-    auto searches = nlohmann::ordered_json::parse(stream);
-    if (!searches.is_array()) throw InputError(file.string() + ": found no array of searches");
-    return searches;
-  } catch (const nlohmann::json::parse_error& error) {
-    throw InputError(file.string() + ": byte " + std::to_string(error.byte) + ": found no valid JSON");
-  } catch (const nlohmann::json::out_of_range&) {
-    throw InputError(file.string() + ": found a number beyond the range of a double");
+  std::ranges::sort(files);
+  auto searches = nlohmann::ordered_json::array();
+  for (const auto& file : files) {
+    std::ifstream stream(file);
+    try {
+      searches.push_back(nlohmann::ordered_json::parse(stream));
+    } catch (const nlohmann::json::parse_error& error) {
+      throw InputError(file.string() + ": byte " + std::to_string(error.byte) + ": found no valid JSON");
+    } catch (const nlohmann::json::out_of_range&) {
+      throw InputError(file.string() + ": found a number beyond the range of a double");
+    }
   }
+  return searches;
 }
 
 }  // namespace
@@ -45,8 +46,7 @@ void List::declare(CLI::App& command) {
 }
 
 void List::run() const {
-  const auto file = searches_file();
-  const auto searches = read_searches(file);
+  const auto searches = read_searches();
   std::vector<std::array<std::string, 4>> rows{{"PROGRAM", "RECIPE", "SPACE", "POLICIES"}};
   try {
     for (const auto& search : searches) {
@@ -54,13 +54,10 @@ void List::run() const {
       for (const auto& policy : search.at("policies")) {
         policies += (policies.empty() ? "" : ", ") + policy.at("name").get<std::string>();
       }
-      const auto& recipe = search.at("recipe");
-      rows.push_back({search.at("name"), recipe.is_null() ? "-" : recipe.get<std::string>(), search.at("space"),
-                      std::move(policies)});
+      rows.push_back({search.at("name"), search.at("recipe"), search.at("space"), std::move(policies)});
     }
   } catch (const nlohmann::json::exception&) {
-    throw InputError(file.string() + ": search " + std::to_string(rows.size()) +
-                     ": expected name, recipe, space and policies");
+    throw InputError("search program " + std::to_string(rows.size()) + ": expected name, recipe, space and policies");
   }
   if (json) {
     std::cout << searches.dump(2) << "\n";

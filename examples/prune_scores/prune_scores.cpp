@@ -167,7 +167,7 @@ void report(const flowdarts::PruneEvent& event, std::ostream& out) {
   }
 }
 
-void run(const std::string& file, std::int64_t classes, const flowdarts::PruneOptions& options) {
+void run(const std::string& file, std::int64_t classes, const flowdarts::PruneRule& rule, flowdarts::Sorter sorter) {
   std::ifstream stream;
   if (file != "-") {
     stream.open(file);
@@ -177,7 +177,7 @@ void run(const std::string& file, std::int64_t classes, const flowdarts::PruneOp
   std::vector<std::int32_t> labels(window.samples.size());
   std::ranges::transform(window.samples, labels.begin(), &Sample::label);
   const auto voe = variance_of_error(window);
-  const auto event = flowdarts::prune(labels, voe.variance, voe.eligible, classes, options);
+  const auto event = flowdarts::prune(labels, voe.variance, voe.eligible, classes, rule, sorter);
   for (const std::uint32_t position : event.kept) std::cout << window.samples[position].id << '\n';
   std::cout.flush();
   if (!std::cout) throw RunError("standard output: cannot be written");
@@ -191,7 +191,7 @@ int main(int argc, char** argv) {
       "One event of bi-level data pruning (BDP). Reads the errors e = ||softmax - onehot||_2 of one window of epochs, "
       "prints\n"
       "the ids of the samples to keep, one a line, ascending; on stderr what was removed of each class."};
-  flowdarts::PruneOptions options;
+  flowdarts::PruneRule rule;
   std::int64_t classes = 0;
   std::string file;
   std::string remove;
@@ -201,10 +201,10 @@ int main(int argc, char** argv) {
   app.add_option("--remove", remove, "low or high: remove the samples whose errors vary least (for T) or most (for V)")
       ->required()
       ->check(CLI::IsMember({"low", "high"}));
-  app.add_option("--ratio", options.ratio, "part of the samples to remove, in [0, 1)")
+  app.add_option("--ratio", rule.ratio, "part of the samples to remove, in [0, 1)")
       ->required()
       ->check(CLI::Range(0.0, 1.0));
-  app.add_option("--events", options.events, "nominal number of pruning events of the whole search")
+  app.add_option("--events", rule.events, "nominal number of pruning events of the whole search")
       ->required()
       ->check(CLI::Range(1, 1'000'000));
   app.add_option("--classes", classes, "number of classes of the data set")
@@ -218,11 +218,11 @@ int main(int argc, char** argv) {
   app.add_option("FILE", file, "CSV: id,label,e_1,...,e_w; empty field: not observed; - for stdin")->required();
   try {
     app.parse(argc, argv);
-    options.criterion = remove == "low" ? Criterion::low : Criterion::high;
-    options.sorter.backend = sort == "serial" ? SortBackend::serial : SortBackend::thrust;
-    options.balance = !no_balance;
-    options.refill = !no_refill;
-    run(file, classes, options);
+    rule.criterion = remove == "low" ? Criterion::low : Criterion::high;
+    const flowdarts::Sorter sorter{.backend = sort == "serial" ? SortBackend::serial : SortBackend::thrust};
+    rule.balance = !no_balance;
+    rule.refill = !no_refill;
+    run(file, classes, rule, sorter);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help
     std::cerr << "prune_scores: " << error.what() << " (--help lists the options)\n";

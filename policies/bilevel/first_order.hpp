@@ -1,9 +1,9 @@
 #pragma once
 
 #include <flowdarts/policies/bilevel/problem.hpp>
+#include <flowdarts/policies/roles.hpp>
 #include <flowdarts/spaces/support/capabilities.hpp>
 #include <flowdarts/spaces/support/option.hpp>
-#include <flowdarts/policies/roles.hpp>
 
 namespace flowdarts {
 

@@ -1,11 +1,11 @@
 #pragma once
 
-#include <flowdarts/spaces/support/capabilities.hpp>
 #include <flowdarts/policies/data_pruning/rule.hpp>
-#include <flowdarts/spaces/support/option.hpp>
 #include <flowdarts/policies/options/preset.hpp>
 #include <flowdarts/policies/roles.hpp>
+#include <flowdarts/spaces/support/capabilities.hpp>
 #include <flowdarts/spaces/support/error.hpp>
+#include <flowdarts/spaces/support/option.hpp>
 #include <flowdarts/spaces/support/split.hpp>
 #include <string>
 #include <vector>

@@ -1,9 +1,9 @@
 #pragma once
 
-#include <flowdarts/spaces/support/capabilities.hpp>
 #include <flowdarts/policies/data_pruning/rule.hpp>
-#include <flowdarts/spaces/support/option.hpp>
 #include <flowdarts/policies/roles.hpp>
+#include <flowdarts/spaces/support/capabilities.hpp>
+#include <flowdarts/spaces/support/option.hpp>
 #include <flowdarts/spaces/support/split.hpp>
 
 namespace flowdarts {

@@ -2,9 +2,9 @@
 
 #include <torch/torch.h>
 
+#include <flowdarts/policies/roles.hpp>
 #include <flowdarts/spaces/support/capabilities.hpp>
 #include <flowdarts/spaces/support/option.hpp>
-#include <flowdarts/policies/roles.hpp>
 
 namespace flowdarts {
 

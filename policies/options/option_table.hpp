@@ -2,8 +2,8 @@
 // Options at run time: one table built from the options structs serves the command line, TOML, --help and config.toml.
 
 #include <filesystem>
-#include <flowdarts/spaces/support/option.hpp>
 #include <flowdarts/policies/options/preset.hpp>
+#include <flowdarts/spaces/support/option.hpp>
 #include <functional>
 #include <span>
 #include <string>

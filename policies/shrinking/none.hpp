@@ -1,8 +1,8 @@
 #pragma once
 
+#include <flowdarts/policies/roles.hpp>
 #include <flowdarts/spaces/support/capabilities.hpp>
 #include <flowdarts/spaces/support/option.hpp>
-#include <flowdarts/policies/roles.hpp>
 
 namespace flowdarts {
 

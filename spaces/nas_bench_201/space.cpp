@@ -7,8 +7,9 @@ namespace flowdarts {
 
 NasBench201::NasBench201(Options options)
     : options_(std::move(options)),
-      table_(options_.benchmark_table.value.empty() ? nas_bench_201::BenchmarkTable::shipped()
-                                                    : nas_bench_201::BenchmarkTable::load(options_.benchmark_table.value)) {}
+      table_(options_.benchmark_table.value.empty()
+                 ? nas_bench_201::BenchmarkTable::shipped()
+                 : nas_bench_201::BenchmarkTable::load(options_.benchmark_table.value)) {}
 
 std::shared_ptr<Supernet> NasBench201::make_supernet(std::int64_t classes, int image_size) const {
   if (image_size % 4 != 0) {
@@ -31,6 +32,8 @@ std::vector<std::pair<std::string, double>> NasBench201::true_accuracies(const G
           {"imagenet16_120", table_.accuracy(genotype, DataSet::imagenet16_120)}};
 }
 
-std::string NasBench201::draw(const Genotype& genotype) { return nas_bench_201::draw(genotype); }
+std::string NasBench201::draw(const Genotype& genotype) {
+  return nas_bench_201::draw(genotype);
+}
 
 }  // namespace flowdarts

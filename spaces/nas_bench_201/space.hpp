@@ -3,9 +3,9 @@
 
 #include <flowdarts/spaces/nas_bench_201/benchmark_table.hpp>
 #include <flowdarts/spaces/nas_bench_201/genotype.hpp>
+#include <flowdarts/spaces/supernet.hpp>
 #include <flowdarts/spaces/support/capabilities.hpp>
 #include <flowdarts/spaces/support/option.hpp>
-#include <flowdarts/spaces/supernet.hpp>
 
 #include <cstdint>
 #include <memory>
@@ -47,6 +47,7 @@ class NasBench201 {
   [[nodiscard]] std::vector<std::pair<std::string, double>> true_accuracies(const Genotype& genotype) const;
 
   static std::string to_text(const Genotype& genotype) { return nas_bench_201::to_string(genotype); }
+  static Genotype from_text(const std::string& text) { return nas_bench_201::parse_genotype(text); }
   static std::string to_json(const Genotype& genotype) { return nas_bench_201::to_json(genotype); }
   static std::string to_dot(const Genotype& genotype) { return nas_bench_201::to_dot(genotype); }
   static std::string draw(const Genotype& genotype);

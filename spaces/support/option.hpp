@@ -11,8 +11,8 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <boost/hana.hpp>
+#include <charconv>
 #include <cstdint>
 #include <string>
 #include <string_view>

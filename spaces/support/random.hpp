@@ -12,8 +12,8 @@
 
 namespace flowdarts {
 
-/// What a random number is for. One stream each, so that switching one policy leaves the randomness of the others alone.
-/// The values are part of the reproducibility contract: never renumber them.
+/// What a random number is for. One stream each, so that switching one policy leaves the randomness of the others
+/// alone. The values are part of the reproducibility contract: never renumber them.
 enum class Stream : std::uint32_t {
   weight_init = 1,
   alpha_init = 2,
@@ -21,10 +21,10 @@ enum class Stream : std::uint32_t {
   train_order = 4,
   val_order = 5,
   augmentation = 6,
-  noise = 7,        // dropout, Gumbel, perturbations
-  subset = 8,       // random subsets of samples
+  noise = 7,   // dropout, Gumbel, perturbations
+  subset = 8,  // random subsets of samples
   tie_break = 9,
-  scoring = 10,     // networks trained only to score samples (EL2N)
+  scoring = 10,  // networks trained only to score samples (EL2N)
 };
 
 /// Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011) keyed by

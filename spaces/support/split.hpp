@@ -12,6 +12,8 @@ enum class Split : std::uint8_t { train = 0, val = 1 };
 
 inline constexpr std::array all_splits{Split::train, Split::val};
 
-constexpr std::string_view name_of(Split split) { return split == Split::train ? "train" : "val"; }
+constexpr std::string_view name_of(Split split) {
+  return split == Split::train ? "train" : "val";
+}
 
 }  // namespace flowdarts

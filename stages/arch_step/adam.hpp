@@ -3,8 +3,8 @@
 #include <torch/torch.h>
 
 #include <cstdint>
-#include <flowdarts/spaces/support/option.hpp>
 #include <flowdarts/spaces/supernet.hpp>
+#include <flowdarts/spaces/support/option.hpp>
 #include <vector>
 
 namespace flowdarts {

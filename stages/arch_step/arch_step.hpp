@@ -12,12 +12,6 @@
 
 namespace flowdarts {
 
-/// A batch on the device: images [B, 3, H, W] and labels int64 [B].
-struct DeviceBatch {
-  torch::Tensor images;
-  torch::Tensor labels;
-};
-
 /// A regulariser is a loss on alpha; a policy without one is left out at compile time.
 template <class Policy>
 concept RegularizesArch = requires(const Policy& policy, const std::vector<torch::Tensor>& alphas, std::int64_t epoch) {
@@ -45,34 +39,26 @@ class ArchStep {
   }
 
   /// One update. `train` is read by orders that differentiate through the weight step. `observe` is called with the
-  /// gradient of L_V with respect to each alpha, before the regulariser and Adam touch it (hook H4b). Returns
-  /// pack_results() of the forward pass on V, which saw alpha as it was before the update.
-  template <class Observe>
-  torch::Tensor operator()(const DeviceBatch& val, const DeviceBatch& train, const Sgd& sgd,
-                           const WeightOptions& weight_options, double weight_lr, std::int64_t epoch,
-                           Observe&& observe) {
+  /// gradient of L_V with respect to each alpha, before the regulariser and Adam touch it (hook H4b), `inspect` with
+  /// pack_results() of the forward pass on V (H4a). Both come before the update; what they throw leaves alpha as it
+  /// was.
+  template <class Inspect, class Observe>
+  void operator()(const DeviceBatch& val, const DeviceBatch& train, const Sgd& sgd, const WeightOptions& weight_options,
+                  double weight_lr, std::int64_t epoch, Inspect&& inspect, Observe&& observe) {
     ArchGradient arch = gradient(val, train, sgd, weight_options, weight_lr);
-    torch::Tensor results = pack_results(arch.val.loss, arch.val.logits, val.labels);
+    inspect(pack_results(arch.val.loss, arch.val.logits, val.labels));
     observe(std::as_const(arch.gradients));
     if constexpr (RegularizesArch<ArchRegularizer>) {
       const auto extra = torch::autograd::grad({regularizer_.loss(adam_.alphas(), epoch)}, adam_.alphas());
       for (std::size_t i = 0; i < extra.size(); ++i) arch.gradients[i] = arch.gradients[i] + extra[i];
     }
     adam_.step(arch.gradients);
-    return results;
   }
 
   /// dL_V/dalpha as the bilevel policy sees it, without an update.
   [[nodiscard]] ArchGradient gradient(const DeviceBatch& val, const DeviceBatch& train, const Sgd& sgd,
                                       const WeightOptions& weight_options, double weight_lr) {
-    supernet_.train();
-    const auto loss_on = [this](const DeviceBatch& batch) {
-      return [this, &batch] {
-        torch::Tensor logits = supernet_.forward(batch.images, op_weights());
-        torch::Tensor loss = torch::nn::functional::cross_entropy(logits, batch.labels);
-        return Evaluation{std::move(loss), std::move(logits)};
-      };
-    };
+    const auto loss_on = [this](const DeviceBatch& batch) { return [this, &batch] { return evaluate(batch); }; };
     const BilevelProblem problem{.weights = sgd.weights(),
                                  .alphas = adam_.alphas(),
                                  .momentum = sgd.momentum(),
@@ -85,11 +71,26 @@ class ArchStep {
     return bilevel_.arch_gradient(problem);
   }
 
+  /// dL_V/dalpha at the present w, leaving running statistics alone: what measurements of V differentiate.
+  [[nodiscard]] std::vector<torch::Tensor> val_gradient(const DeviceBatch& val) {
+    supernet_.set_statistics_updates(false);
+    auto gradients = torch::autograd::grad({evaluate(val).loss}, adam_.alphas());
+    supernet_.set_statistics_updates(true);
+    return gradients;
+  }
+
   [[nodiscard]] Adam& optimizer() { return adam_; }
   [[nodiscard]] const Adam& optimizer() const { return adam_; }
   [[nodiscard]] const Relaxation& relaxation() const { return relaxation_; }
 
  private:
+  Evaluation evaluate(const DeviceBatch& batch) {
+    supernet_.train();
+    torch::Tensor logits = supernet_.forward(batch.images, op_weights());
+    torch::Tensor loss = torch::nn::functional::cross_entropy(logits, batch.labels);
+    return {std::move(loss), std::move(logits)};
+  }
+
   Supernet& supernet_;
   Adam adam_;
   Relaxation relaxation_;

@@ -77,7 +77,7 @@ class JpegDecoder {
   [[nodiscard]] bool has_end() const {
     constexpr std::array<std::uint8_t, 2> end_of_image{0xFF, 0xD9};
     const std::span rest(info_.src->next_input_byte, info_.src->bytes_in_buffer);
-    return !std::ranges::find_end(rest, end_of_image).empty();
+    return std::find_end(rest.begin(), rest.end(), end_of_image.begin(), end_of_image.end()) != rest.end();
   }
 
   bool start(const Region& region, Image& out) {

@@ -10,7 +10,7 @@ std::vector<std::uint32_t> one_shot_cut(std::span<const double> scores, double f
                                         Sorter sorter) {
   // A data set of one class: its balance is 1, its cap the whole set.
   const std::vector<std::int32_t> one_class(scores.size());
-  return prune(one_class, scores, {}, 1, {.ratio = fraction, .criterion = criterion, .sorter = sorter}).kept;
+  return prune(one_class, scores, {}, 1, {.ratio = fraction, .criterion = criterion}, sorter).kept;
 }
 
 std::vector<std::int64_t> random_subset(std::span<const std::int64_t> ids, double keep, std::uint64_t seed,

@@ -9,12 +9,12 @@
 namespace flowdarts {
 namespace {
 
-void check(const PruneOptions& options) {
-  if (!(options.ratio >= 0 && options.ratio < 1)) {
-    throw InputError("pruning ratio: found " + std::to_string(options.ratio) + ", expected a number in [0, 1)");
+void check(const PruneRule& rule) {
+  if (!(rule.ratio >= 0 && rule.ratio < 1)) {
+    throw InputError("pruning ratio: found " + std::to_string(rule.ratio) + ", expected a number in [0, 1)");
   }
-  if (options.events < 1) {
-    throw InputError("number of pruning events: found " + std::to_string(options.events) + ", expected at least 1");
+  if (rule.events < 1) {
+    throw InputError("number of pruning events: found " + std::to_string(rule.events) + ", expected at least 1");
   }
 }
 
@@ -56,33 +56,32 @@ double class_balance(std::span<const std::int64_t> counts) {
 }
 
 PruneEvent prune(std::span<const std::int32_t> labels, std::span<const double> scores,
-                 std::span<const std::uint8_t> eligible, std::int64_t classes, const PruneOptions& options) {
+                 std::span<const std::uint8_t> eligible, std::int64_t classes, const PruneRule& rule, Sorter sorter) {
   if (labels.size() != scores.size()) throw std::invalid_argument("prune: as many labels as scores expected");
-  check(options);
+  check(rule);
 
   PruneEvent event;
   event.class_counts = count_classes(labels, classes);
   event.balance = class_balance(event.class_counts);
-  event.divisor = static_cast<double>(options.events) * (1 - event.balance * event.balance) + 1;
+  event.divisor = static_cast<double>(rule.events) * (1 - event.balance * event.balance) + 1;
   event.class_caps = event.class_counts;
   for (std::size_t c = 0; c < event.class_caps.size(); ++c) {
     const std::int64_t count = event.class_counts[c];
     std::int64_t& cap = event.class_caps[c];
-    if (options.balance) {
+    if (rule.balance) {
       cap = static_cast<std::int64_t>(std::floor(static_cast<double>(count) / event.divisor + 1e-9));
     }
-    if (options.keep_one && count > 0 && cap == count) {
+    if (rule.keep_one && count > 0 && cap == count) {
       --cap;
       ++event.floored_classes;
     }
   }
-  event.target = fraction_of(options.ratio, labels.size());
+  event.target = fraction_of(rule.ratio, labels.size());
 
   const auto ranking =
-      rank(scores, eligible, options.criterion == Criterion::low ? SortOrder::ascending : SortOrder::descending,
-           options.sorter);
+      rank(scores, eligible, rule.criterion == Criterion::low ? SortOrder::ascending : SortOrder::descending, sorter);
   std::span<const std::uint32_t> candidates = ranking;
-  if (!options.refill) candidates = candidates.first(std::min(event.target, candidates.size()));
+  if (!rule.refill) candidates = candidates.first(std::min(event.target, candidates.size()));
   event.class_removed.resize(event.class_caps.size());
   const std::size_t reachable =
       std::min(event.target, static_cast<std::size_t>(std::reduce(event.class_caps.begin(), event.class_caps.end())));

@@ -4,14 +4,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <flowdarts/policies/data_pruning/rule.hpp>
 #include <flowdarts/stages/prune/sort.hpp>
 #include <span>
 #include <vector>
 
 namespace flowdarts {
-
-/// Which end of the ranking is removed.
-enum class Criterion : std::uint8_t { low, high };
 
 /// floor(fraction * size), the number of samples a fraction stands for: 0.29 of 100 is 29, although the product of the
 /// doubles is 28.999999999999996. Products within a relative 1e-12 below an integer count as that integer.
@@ -20,17 +18,6 @@ enum class Criterion : std::uint8_t { low, high };
 /// Class-balance degree b in [0, 1]: the mean of min(n_i, n_j) / max(n_i, n_j) over all pairs of classes, 1 when
 /// perfectly balanced. A pair (0, 0) counts 1, a pair (0, x) counts 0; fewer than two classes give 1.
 [[nodiscard]] double class_balance(std::span<const std::int64_t> counts);
-
-struct PruneOptions {
-  double ratio = 0;                      // p: the part of the current set to remove, in [0, 1)
-  std::int64_t events = 1;               // n: nominal number of pruning events in the whole search, floor(E / W), >= 1
-  Criterion criterion = Criterion::low;  // T loses the lowest scores, V the highest
-  bool balance = true;                   // class caps; off: a class may lose all its samples
-  bool refill = true;                    // pass over samples of full classes; off: take the k extreme samples, then
-                                         // give back what exceeds the caps, least extreme first
-  bool keep_one = false;                 // no class loses its last sample
-  Sorter sorter = {};
-};
 
 struct PruneEvent {
   std::vector<std::uint32_t> kept;          // positions, ascending
@@ -49,7 +36,7 @@ struct PruneEvent {
 /// the set's size and its class counts. `classes` is the data set's number of classes, also when some have no sample
 /// left. InputError for an option or a label out of range, RunError as rank().
 [[nodiscard]] PruneEvent prune(std::span<const std::int32_t> labels, std::span<const double> scores,
-                               std::span<const std::uint8_t> eligible, std::int64_t classes,
-                               const PruneOptions& options);
+                               std::span<const std::uint8_t> eligible, std::int64_t classes, const PruneRule& rule,
+                               Sorter sorter = {});
 
 }  // namespace flowdarts

@@ -15,14 +15,14 @@ torch::Tensor pack_results(const torch::Tensor& loss, const torch::Tensor& logit
 WeightStep::WeightStep(Supernet& supernet, const WeightOptions& options)
     : supernet_(supernet), sgd_(supernet.parameters(), options) {}
 
-torch::Tensor WeightStep::operator()(const torch::Tensor& images, const torch::Tensor& labels,
-                                     const std::vector<torch::Tensor>& op_weights, double lr) {
+void WeightStep::operator()(const DeviceBatch& batch, const std::vector<torch::Tensor>& op_weights, double lr,
+                            const std::function<void(const torch::Tensor&)>& inspect) {
   std::vector<torch::Tensor> constant_weights;
   for (const torch::Tensor& weights : op_weights) constant_weights.push_back(weights.detach());
   supernet_.train();
-  const torch::Tensor logits = supernet_.forward(images, constant_weights);
-  const torch::Tensor loss = torch::nn::functional::cross_entropy(logits, labels);
-  torch::Tensor results = pack_results(loss, logits, labels);
+  const torch::Tensor logits = supernet_.forward(batch.images, constant_weights);
+  const torch::Tensor loss = torch::nn::functional::cross_entropy(logits, batch.labels);
+  inspect(pack_results(loss, logits, batch.labels));
   // An op that no path reaches has no gradient: it moves by its momentum and decay alone, as in PyTorch with zero
   // gradients.
   std::vector<torch::Tensor> gradients = torch::autograd::grad({loss}, sgd_.weights(), {}, /*retain_graph=*/false,
@@ -31,7 +31,6 @@ torch::Tensor WeightStep::operator()(const torch::Tensor& images, const torch::T
     if (!gradients[i].defined()) gradients[i] = torch::zeros_like(sgd_.weights()[i]);
   }
   sgd_.step(gradients, lr);
-  return results;
 }
 
 }  // namespace flowdarts

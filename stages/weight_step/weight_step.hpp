@@ -3,7 +3,11 @@
 
 #include <flowdarts/spaces/supernet.hpp>
 #include <flowdarts/stages/weight_step/batch_results.hpp>
+#include <flowdarts/stages/weight_step/device_batch.hpp>
 #include <flowdarts/stages/weight_step/sgd.hpp>
+
+#include <functional>
+#include <vector>
 
 namespace flowdarts {
 
@@ -13,10 +17,11 @@ class WeightStep {
   /// The supernet must outlive the step.
   WeightStep(Supernet& supernet, const WeightOptions& options);
 
-  /// images [B, 3, H, W], labels int64 [B], op_weights as Supernet::forward takes them; no gradient of op_weights is
-  /// computed. Returns pack_results() of the forward pass, which saw w as it was before the update.
-  torch::Tensor operator()(const torch::Tensor& images, const torch::Tensor& labels,
-                           const std::vector<torch::Tensor>& op_weights, double lr);
+  /// op_weights as Supernet::forward takes them; no gradient of op_weights is
+  /// computed. `inspect` is called between the forward pass and the update with pack_results() of the pass (hook
+  /// H6a); what it throws leaves w as it was.
+  void operator()(const DeviceBatch& batch, const std::vector<torch::Tensor>& op_weights, double lr,
+                  const std::function<void(const torch::Tensor&)>& inspect);
 
   [[nodiscard]] const Sgd& optimizer() const { return sgd_; }
 

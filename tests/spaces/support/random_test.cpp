@@ -12,11 +12,13 @@ namespace {
 
 TEST(CounterRng, DependsOnEveryPartOfItsKeyAndOnNothingElse) {
   const auto first = [](CounterRng rng) { return rng(); };
-  const std::set<std::uint32_t> draws{
-      first(CounterRng(1, Stream::split)),          first(CounterRng(2, Stream::split)),
-      first(CounterRng(1, Stream::subset)),         first(CounterRng(1, Stream::split, 1)),
-      first(CounterRng(1, Stream::split, 0, 1)),    first(CounterRng(1, Stream::split, 0, 0, 1)),
-      first(CounterRng(1, Stream::split, 0, 0, std::uint64_t{1} << 32U))};
+  const std::set<std::uint32_t> draws{first(CounterRng(1, Stream::split)),
+                                      first(CounterRng(2, Stream::split)),
+                                      first(CounterRng(1, Stream::subset)),
+                                      first(CounterRng(1, Stream::split, 1)),
+                                      first(CounterRng(1, Stream::split, 0, 1)),
+                                      first(CounterRng(1, Stream::split, 0, 0, 1)),
+                                      first(CounterRng(1, Stream::split, 0, 0, std::uint64_t{1} << 32U))};
   EXPECT_EQ(draws.size(), 7U);
   EXPECT_EQ(first(CounterRng(1, Stream::split)), first(CounterRng(1, Stream::split)));
 }

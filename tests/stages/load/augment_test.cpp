@@ -293,6 +293,54 @@ TEST(Augmentation, LargeImagesAreCroppedResizedAndFlipped) {
   EXPECT_NEAR(flips, 100, 30);
 }
 
+// A crop at least four times the output's size is decoded at reduced resolution. Tolerance against resizing the full
+// resolution, for an image whose slope is at most 4.6 grey levels a pixel: 0.5 on average and 2.5 at most inside; 9.2
+// in the outermost row and column, where a reduced pixel of 8 may lie outside the crop by half (2 pixels of slope).
+TEST(Augmentation, ReducedDecodingDiffersLittleFromResizingTheFullImage) {
+  const int width = 500, height = 460, size = 24;
+  const testing::TemporaryDirectory root;
+  testing::write_file(root.path() / "class" / "1.jpg", testing::encode_jpeg(testing::pattern(width, height, 3, 0, 0.2),
+                                                                            width, height, {.chroma_subsampling = 2}));
+  const auto dataset = open_dataset({.kind = "folder", .path = root.path(), .image_size = size});
+  const Augmentation augmentation(dataset->geometry(), statistics, {.padding = 0});
+  Image full, scratch;
+  dataset->decode(0, full);
+  Output out(size);
+  std::map<int, int> shrinks;
+  double sum = 0, largest_inside = 0, largest_at_border = 0;
+  constexpr int trials = 60;
+  for (std::uint64_t trial = 0; trial < trials; ++trial) {
+    augmentation.train(*dataset, 0, sample_rng(trial), scratch, out.span());
+    ++shrinks[scratch.shrink];
+    CounterRng rng = sample_rng(trial);
+    const Region crop = random_resized_crop(width, height, rng);
+    const bool flip = rng.below(2) == 1;
+    const ResizeAxis horizontal{static_cast<double>(crop.left), static_cast<double>(crop.width) / size, crop.left,
+                                crop.left + crop.width};
+    const ResizeAxis vertical{static_cast<double>(crop.top), static_cast<double>(crop.height) / size, crop.top,
+                              crop.top + crop.height};
+    std::vector<float> expected(3 * size * size);
+    resize(full, horizontal, vertical, flip, {{1, 1, 1}, {0, 0, 0}}, size, size, expected);
+    for (int i = 0; i < 3 * size * size; ++i) {
+      const auto channel = static_cast<std::size_t>(i / (size * size));
+      const double value =
+          (out.span()[static_cast<std::size_t>(i)] * statistics.std[channel] + statistics.mean[channel]) * 255;
+      const double difference = std::abs(value - expected[static_cast<std::size_t>(i)]);
+      sum += difference;
+      const int x = i % size, y = i / size % size;
+      const bool at_border = std::min(x, y) == 0 || std::max(x, y) == size - 1;
+      double& largest = at_border ? largest_at_border : largest_inside;
+      largest = std::max(largest, difference);
+    }
+  }
+  EXPECT_GT(shrinks[2], 0);
+  EXPECT_GT(shrinks[4], 0);
+  EXPECT_GT(shrinks[8], 0);
+  EXPECT_LT(sum / (trials * 3 * size * size), 0.5);
+  EXPECT_LT(largest_inside, 2.5);
+  EXPECT_LT(largest_at_border, 9.2);
+}
+
 TEST(Augmentation, LargeImagesAreEvaluatedOnTheirResizedCentre) {
   // 300 x 150 to a shorter side of 32, 64 x 32; the centre 28 x 28 begins at (18, 2).
   const int size = 28;

@@ -35,12 +35,12 @@ void write_file(const std::filesystem::path& file, std::span<const std::uint8_t>
   if (!out.flush()) throw std::runtime_error("cannot write " + file.string());
 }
 
-Bytes pattern(int width, int height, int channels, int phase) {
+Bytes pattern(int width, int height, int channels, int phase, double frequency) {
   Bytes pixels;
   for (int y = 0; y < height; ++y) {
     for (int x = 0; x < width; ++x) {
       for (int c = 0; c < channels; ++c) {
-        const double wave = std::sin(0.07 * (c + 1) * x + 0.05 * (3 - c) * y + phase + c);
+        const double wave = std::sin(frequency * (0.07 * (c + 1) * x + 0.05 * (3 - c) * y) + phase + c);
         pixels.push_back(static_cast<std::uint8_t>(127.5 + 110 * wave));
       }
     }

@@ -30,8 +30,8 @@ class TemporaryDirectory {
 /// Creates the parent directories too.
 void write_file(const std::filesystem::path& file, std::span<const std::uint8_t> bytes);
 
-/// A smooth test pattern, `channels` samples a pixel, interleaved.
-Bytes pattern(int width, int height, int channels, int phase = 0);
+/// A smooth test pattern, `channels` samples a pixel, interleaved. Its shortest wave is about 30 / frequency pixels.
+Bytes pattern(int width, int height, int channels, int phase = 0, double frequency = 1.0);
 
 struct JpegSettings {
   int components = 3;  ///< 1 grey, 3 RGB, 4 CMYK

@@ -44,7 +44,7 @@ Scores rising(std::size_t size) {
   return scores;
 }
 
-PruneEvent prune_counts(const Counts& counts, const PruneOptions& options) {
+PruneEvent prune_counts(const Counts& counts, const PruneRule& options) {
   const Labels labels = labels_of(counts);
   return prune(labels, rising(labels.size()), {}, static_cast<std::int64_t>(counts.size()), options);
 }
@@ -70,7 +70,7 @@ struct NaiveEvent {
 /// Step 3 of A2 in plain words: the most extreme candidate is looked for again and again; without refill the k extreme
 /// samples are taken first and the excess of each class is given back from their end.
 NaiveEvent naive_prune(const Labels& labels, const Scores& scores, const std::vector<std::uint8_t>& eligible,
-                       std::size_t classes, const PruneOptions& options) {
+                       std::size_t classes, const PruneRule& options) {
   Counts counts(classes);
   for (const std::int32_t label : labels) ++counts[static_cast<std::size_t>(label)];
   const double b = naive_balance(counts);
@@ -183,7 +183,7 @@ TEST(Prune, WorkedExamplesOfTheCaps) {
 TEST(Prune, RemovesTheChosenEndAndPassesOverFullClasses) {
   // Class 0 at both ends of the ranking. b = 0.5 and n = 2: N = 2.5, caps 4 / 2.5 = 1 and 8 / 2.5 = 3.
   const Labels labels{0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0};
-  PruneOptions options{.ratio = 0.25, .events = 2};
+  PruneRule options{.ratio = 0.25, .events = 2};
   const PruneEvent low = prune(labels, rising(12), {}, 2, options);
   EXPECT_THAT(low.class_caps, ElementsAre(1, 3));
   EXPECT_THAT(low.removed, ElementsAre(0, 2, 3));
@@ -269,7 +269,7 @@ TEST(Prune, RemovedSamplesNeverReturn) {
 
 TEST(Prune, AWholeClassMayVanishUnlessOneIsKept) {
   // Equal counts: N = 1, the caps are the classes, and the lowest 10 % are exactly class 0.
-  PruneOptions options{.ratio = 0.1, .events = 20};
+  PruneRule options{.ratio = 0.1, .events = 20};
   const PruneEvent event = prune_counts(Counts(10, 50), options);
   EXPECT_EQ(event.class_removed[0], 50);
   EXPECT_EQ(event.floored_classes, 0U);
@@ -301,7 +301,7 @@ TEST(Prune, EmptySetAndEmptyClasses) {
 }
 
 TEST(Prune, RefusesWhatIsOutOfRange) {
-  const auto message_of = [](const Labels& labels, std::int64_t classes, const PruneOptions& options) -> std::string {
+  const auto message_of = [](const Labels& labels, std::int64_t classes, const PruneRule& options) -> std::string {
     try {
       (void)prune(labels, Scores(labels.size()), {}, classes, options);
     } catch (const InputError& error) {
@@ -332,17 +332,17 @@ TEST(Prune, EqualsTheNaiveReferenceOnRandomSets) {
       scores[i] = static_cast<double>(rng.below(distinct)) / 3;
       eligible[i] = rng.below(8) > 0 ? 1 : 0;
     }
-    PruneOptions options{.ratio = static_cast<double>(rng.below(100)) / 100,
-                         .events = 1 + static_cast<std::int64_t>(rng.below(25)),
-                         .criterion = rng.below(2) == 0 ? Criterion::low : Criterion::high,
-                         .balance = rng.below(4) > 0,
-                         .refill = rng.below(2) == 0,
-                         .keep_one = rng.below(3) == 0};
+    const PruneRule options{.ratio = static_cast<double>(rng.below(100)) / 100,
+                            .events = 1 + static_cast<std::int64_t>(rng.below(25)),
+                            .criterion = rng.below(2) == 0 ? Criterion::low : Criterion::high,
+                            .balance = rng.below(4) > 0,
+                            .refill = rng.below(2) == 0,
+                            .keep_one = rng.below(3) == 0};
     const NaiveEvent expected = naive_prune(labels, scores, eligible, classes, options);
     for (const auto backend : {SortBackend::serial, SortBackend::thrust, SortBackend::cuda}) {
       if (!is_available(backend)) continue;
-      options.sorter.backend = backend;
-      const PruneEvent event = prune(labels, scores, eligible, static_cast<std::int64_t>(classes), options);
+      const PruneEvent event =
+          prune(labels, scores, eligible, static_cast<std::int64_t>(classes), options, {.backend = backend});
       ASSERT_EQ(event.removed, expected.removed) << "round " << round;
       ASSERT_EQ(event.kept, expected.kept) << "round " << round;
       Counts removed(classes);

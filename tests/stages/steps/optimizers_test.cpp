@@ -121,14 +121,16 @@ TEST(Steps, AnArchStepLeavesTheWeightsAloneAndAWeightStepAlpha) {
   const auto alphas = initial_alphas(net.arch_shapes(), 1e-3, 7);
   const WeightOptions weight_options;
   WeightStep weight_step(net, weight_options);
-  ArchStep<Softmax, FirstOrder, NoArchRegularizer> arch_step(net, alphas, ArchOptions{}, {}, {}, {});
+  ArchStep<Softmax, FirstOrder, NoArchRegularizer> arch_step(net, alphas, ArchOptions{}, Softmax{}, FirstOrder{},
+                                                             NoArchRegularizer{});
   const DeviceBatch batch{torch::ones({2, 3, 4, 4}), torch::tensor({0, 1}, torch::kLong)};
 
   const torch::Tensor w = net.w.detach().clone();
   const torch::Tensor alpha = alphas[0].detach().clone();
   torch::Tensor seen;
-  arch_step(batch, batch, weight_step.optimizer(), weight_options, 0.025, 0,
-            [&](const auto& gradients) { seen = gradients[0]; });
+  arch_step(
+      batch, batch, weight_step.optimizer(), weight_options, 0.025, 0, [](const torch::Tensor&) {},
+      [&](const auto& gradients) { seen = gradients[0]; });
   EXPECT_TRUE(torch::equal(net.w, w));
   EXPECT_FALSE(net.w.grad().defined());
   EXPECT_FALSE(torch::equal(alphas[0], alpha));
@@ -136,8 +138,9 @@ TEST(Steps, AnArchStepLeavesTheWeightsAloneAndAWeightStepAlpha) {
   EXPECT_NEAR(seen.sum().item<double>(), 0.0, 1e-7);
 
   const torch::Tensor moved = alphas[0].detach().clone();
-  const torch::Tensor results =
-      weight_step(batch.images, torch::tensor({0, 0}, torch::kLong), arch_step.op_weights(), 0.025);
+  torch::Tensor results;
+  weight_step({batch.images, torch::tensor({0, 0}, torch::kLong)}, arch_step.op_weights(), 0.025,
+              [&](const torch::Tensor& packed) { results = packed; });
   EXPECT_TRUE(torch::equal(alphas[0], moved));
   EXPECT_FALSE(alphas[0].grad().defined());
   EXPECT_FALSE(torch::equal(net.w, w));

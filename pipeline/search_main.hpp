@@ -1,0 +1,94 @@
+#pragma once
+// The program of a search: command line, configuration, exit codes.
+
+#include <flowdarts/pipeline/search.hpp>
+#include <flowdarts/policies/options/option_table.hpp>
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace flowdarts {
+
+/// A search program's name and what it is made of.
+struct ProgramFacts {
+  std::string recipe;  ///< "bdp-darts", or the name of a custom search
+  std::string space;
+  std::vector<std::pair<std::string, std::string>> policies;  ///< (role, policy)
+};
+
+/// What a finished search says at its end; torch-free so that it is compiled once.
+struct SearchSummary {
+  bool finished = false;
+  int signal = 0;
+  std::string genotype;
+  std::string drawing;
+  std::vector<std::pair<std::string, double>> true_accuracies;
+  std::int64_t epochs = 0;
+  double seconds = 0;
+  PerSplit<std::int64_t> samples{};
+};
+
+/// The part of a search program that knows no method.
+struct SearchProgram {
+  ProgramFacts facts;
+  OptionTable* table = nullptr;
+  const RunOptions* run = nullptr;
+  /// The steps of the search as a dry run tells them; opens the data.
+  std::function<std::string()> plan;
+  std::function<SearchSummary(bool resume, const Identity& identity, const std::string& config,
+                              std::shared_ptr<Terminal>)>
+      search;
+};
+
+/// Exit code 0; 1 for a failure; 2 for bad input; 128 + n after signal n. Errors are one line on stderr.
+int run_search_program(const SearchProgram& program, std::span<const char* const> arguments);
+
+/// One line for the steps a search of this length takes.
+std::string describe_steps(const SearchData& data, const RunOptions& run);
+
+/// main() of a search program.
+template <class Method>
+int search_main(const std::string& recipe, int argc, char** argv) {
+  SearchOptions<Method> options;
+  OptionTable table;
+  table.add("run", "", options.run);
+  table.add("data", "", options.data);
+  table.add("supernet", "", options.space);
+  table.add("weights", "w", options.weights);
+  table.add("alpha", "alpha", options.alpha);
+  Method::for_each_role([&]<class Role, class Policy>() {
+    table.add(Role::name, Role::name, options.policies[boost::hana::type_c<Role>]);
+    if constexpr (requires { Policy::presets(); }) {
+      for (Preset& preset : Policy::presets()) table.add_preset(std::move(preset));
+    }
+  });
+  const SearchProgram program{
+      .facts = {.recipe = recipe, .space = Method::Space::name, .policies = Method::names()},
+      .table = &table,
+      .run = &options.run,
+      .plan =
+          [&] {
+            return describe_steps(open_search_data(options.data, static_cast<std::uint64_t>(options.run.seed.value)),
+                                  options.run);
+          },
+      .search =
+          [&](bool resume, const Identity& identity, const std::string& config, std::shared_ptr<Terminal> terminal) {
+            SearchGraph<Method> search(options, resume, identity, config, std::move(terminal));
+            const auto result = search.run();
+            return SearchSummary{.finished = result.finished,
+                                 .signal = result.signal,
+                                 .genotype = Method::Space::to_text(result.genotype),
+                                 .drawing = Method::Space::draw(result.genotype),
+                                 .true_accuracies = result.true_accuracies,
+                                 .epochs = result.epochs,
+                                 .seconds = result.seconds,
+                                 .samples = result.samples};
+          }};
+  return run_search_program(program, std::span<const char* const>(argv, static_cast<std::size_t>(argc)));
+}
+
+}  // namespace flowdarts
