@@ -198,7 +198,9 @@ class MovedFlowdarts : public Flowdarts {
     program_ = folder_ / "bin/flowdarts";
   }
 
-  fs::path about(const std::string& program) const { return folder_ / "share/flowdarts/searches" / (program + ".json"); }
+  fs::path about(const std::string& program) const {
+    return folder_ / "share/flowdarts/searches" / (program + ".json");
+  }
 
   const std::string darts_ = R"({"name": "flowdarts-darts-nas-bench-201", "recipe": "darts", "space": "nas-bench-201",
      "policies": [{"role": "relaxation", "name": "Softmax"}, {"role": "bilevel", "name": "FirstOrder"}]})";
