@@ -26,7 +26,8 @@ set(modules_dir "${PROJECT_SOURCE_DIR}/cmake")
 configure_file("${PROJECT_SOURCE_DIR}/cmake/flowdartsConfig.cmake.in" "${PROJECT_BINARY_DIR}/flowdartsConfig.cmake" @ONLY)
 set(modules_dir "\${CMAKE_CURRENT_LIST_DIR}")
 configure_file("${PROJECT_SOURCE_DIR}/cmake/flowdartsConfig.cmake.in" "${PROJECT_BINARY_DIR}/install/flowdartsConfig.cmake" @ONLY)
-file(GLOB modules CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/cmake/Find*.cmake" "${PROJECT_SOURCE_DIR}/cmake/FlowdartsAddSearch*")
+file(GLOB modules CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/cmake/Find*.cmake" "${PROJECT_SOURCE_DIR}/cmake/FlowdartsAddSearch.cmake"
+     "${PROJECT_SOURCE_DIR}/cmake/*.cpp.in")
 install(FILES "${PROJECT_BINARY_DIR}/install/flowdartsConfig.cmake" "${PROJECT_BINARY_DIR}/flowdartsConfigVersion.cmake"
               "${PROJECT_SOURCE_DIR}/cmake/FlowdartsDependencies.cmake" ${modules}
         DESTINATION "${package_dir}")

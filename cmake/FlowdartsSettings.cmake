@@ -15,6 +15,7 @@ set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_CXX_COMPILE_OPTIONS_PIE -fPIC)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
+set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)
 set(FLOWDARTS_VENV "${PROJECT_SOURCE_DIR}/build/venv")
 
 if(FLOWDARTS_CUDA)
@@ -65,8 +66,10 @@ target_include_directories(flowdarts_settings INTERFACE "$<BUILD_INTERFACE:${PRO
 add_library(flowdarts_own_flags INTERFACE)
 target_compile_options(flowdarts_own_flags INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wnon-virtual-dtor;-Wno-missing-field-initializers>
-  # GCC 12 sees overlaps in every concatenation of strings (its bug 105651).
-  $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-fpch-preprocess;-Wno-restrict>
+  # GCC 12 sees overlaps and overflows in concatenations of strings (its bugs 105651, 105329).
+  $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-fpch-preprocess;-Wno-restrict;-Wno-stringop-overflow>
+  # libstdc++ 12 calls in stable_sort what it has deprecated itself.
+  $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:Clang>>:-Wno-deprecated-declarations>
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${FLOWDARTS_WERROR}>>:-Werror>
   $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>
   $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${FLOWDARTS_WERROR}>>:-Werror=all-warnings>)

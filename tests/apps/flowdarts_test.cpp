@@ -198,41 +198,40 @@ class MovedFlowdarts : public Flowdarts {
     program_ = folder_ / "bin/flowdarts";
   }
 
-  const std::string searches_ = R"([
-    {"name": "flowdarts-darts-nas-bench-201", "recipe": "darts", "space": "nas-bench-201",
-     "policies": [{"role": "Relaxation", "name": "Softmax"}, {"role": "Bilevel", "name": "FirstOrder"}]},
-    {"name": "mine", "recipe": null, "space": "nas-bench-201", "policies": []}])";
+  fs::path about(const std::string& program) const {
+    return folder_ / "share/flowdarts/searches" / (program + ".json");
+  }
+
+  const std::string darts_ = R"({"name": "flowdarts-darts-nas-bench-201", "recipe": "darts", "space": "nas-bench-201",
+     "policies": [{"role": "relaxation", "name": "Softmax"}, {"role": "bilevel", "name": "FirstOrder"}]})";
+  const std::string mine_ = R"({"name": "mine", "recipe": "mine", "space": "nas-bench-201", "policies": []})";
 };
 
 TEST_F(MovedFlowdarts, StillKnowsTheTable) {
   EXPECT_THAT(run({"query", example}).out, HasSubstr("93.6600"));
 }
 
-TEST_F(MovedFlowdarts, ListsTheSearchesBesideItOrInItsShareFolder) {
-  const std::string table =
-      "PROGRAM                        RECIPE  SPACE          POLICIES\n"
-      "flowdarts-darts-nas-bench-201  darts   nas-bench-201  Softmax, FirstOrder\n"
-      "mine                           -       nas-bench-201  \n";
-  write(folder_ / "share/flowdarts/searches.json", searches_);
-  EXPECT_EQ(run({"list"}).out, table);
-  EXPECT_EQ(json::parse(run({"list", "--json"}).out), json::parse(searches_));
-  write(folder_ / "bin/searches.json", "[]");
-  EXPECT_EQ(run({"list"}).out, "PROGRAM  RECIPE  SPACE  POLICIES\n");
+TEST_F(MovedFlowdarts, ListsTheSearchesOfItsShareFolderByName) {
+  write(about("mine"), mine_);
+  write(about("flowdarts-darts-nas-bench-201"), darts_);
+  EXPECT_EQ(run({"list"}).out,
+            "PROGRAM                        RECIPE  SPACE          POLICIES\n"
+            "flowdarts-darts-nas-bench-201  darts   nas-bench-201  Softmax, FirstOrder\n"
+            "mine                           mine    nas-bench-201  \n");
+  EXPECT_EQ(json::parse(run({"list", "--json"}).out), json::parse("[" + darts_ + "," + mine_ + "]"));
 }
 
-TEST_F(MovedFlowdarts, ListNamesAMissingOrBrokenFile) {
+TEST_F(MovedFlowdarts, ListNamesAMissingFolderOrABrokenFile) {
   const Result missing = run({"list"});
   EXPECT_EQ(missing.code, 1);
-  EXPECT_THAT(missing.err, StartsWith("flowdarts: no list of search programs: found neither "));
+  EXPECT_THAT(missing.err, HasSubstr("share/flowdarts/searches: found no folder of search programs"));
   EXPECT_EQ(std::ranges::count(missing.err, '\n'), 1);
 
-  const std::string file = (fs::canonical(folder_) / "bin/searches.json").string();
-  write(file, "[{]");
-  expect_refused({"list"}, file + ": byte 3: found no valid JSON");
-  write(file, "{}");
-  expect_refused({"list"}, file + ": found no array of searches");
-  write(file, R"([{"name": "a", "recipe": null, "space": "s", "policies": []}, {"name": "b"}])");
-  expect_refused({"list", "--json"}, file + ": search 2: expected name, recipe, space and policies");
+  write(about("mine"), "[{]");
+  expect_refused({"list"}, (fs::canonical(folder_) / "share/flowdarts/searches/mine.json").string() +
+                               ": byte 3: found no valid JSON");
+  write(about("mine"), R"({"name": "b"})");
+  expect_refused({"list", "--json"}, "search program 1: expected name, recipe, space and policies");
 }
 
 }  // namespace
