@@ -206,7 +206,7 @@ void run_flow_graph(const GraphBodies& bodies, const GraphSettings& settings, co
     flow::sequencer_node<LoadedPtr> restore_order(graph,
                                                   [](const LoadedPtr& loaded) { return loaded->ticket.sequence; });
 
-    DeviceExecutor executor(start_device_thread);
+    DeviceExecutor executor([&] { ending.guard("device executor", start_device_thread); });
     using Device = flow::async_node<LoadedPtr, DeviceMessage>;
     Device device_node(graph, flow::serial, [&](const LoadedPtr& loaded, Device::gateway_type& gateway) {
       gateway.reserve_wait();

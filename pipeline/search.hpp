@@ -71,6 +71,11 @@ template <class P>
 concept ChecksEpochs = requires(const P& policy, std::int64_t epochs) {
   policy.check(epochs);
 };
+/// Refuses images that a space's supernets cannot take.
+template <class S>
+concept ChecksImageSize = requires(const S& space, int image_size) {
+  space.check_image_size(image_size);
+};
 /// Carries state from step to step or epoch to epoch, which checkpoints must hold.
 template <class P>
 concept HasState = requires(P& policy, const P& constant, ByteWriter& writer, ByteReader& reader) {
@@ -85,12 +90,13 @@ class SearchGraph {
   using Options = SearchOptions<Method>;
 
   /// Opens the data, the run directory and, with `resume`, its newest checkpoint. `identity`: what a checkpoint must
-  /// agree with. `config`: the complete configuration as TOML. Throws InputError.
+  /// agree with. `config`: the complete configuration as TOML. Throws InputError, for bad options and data before it
+  /// touches the run directory.
   SearchGraph(const Options& options, bool resume, Identity identity, const std::string& config,
               std::shared_ptr<Terminal> terminal)
-      : options_(options),
+      : options_(checked(options)),
         space_(options.space),
-        data_(open_search_data(options.data, seed())),
+        data_(open_data()),
         device_(open_device(options.run.device)),
         relaxation_(policy_options<roles::Relaxation>()),
         pruning_(policy_options<roles::DataPruning>()),
@@ -101,11 +107,21 @@ class SearchGraph {
         store_(output_.directory().checkpoints(), static_cast<std::size_t>(options.run.keep_checkpoints.value)),
         loader_(data_.dataset, load_options(options.data), seed(),
                 [this](const std::string& line) { output_.log().warn("skipped: {}", line); }) {
-    check_policies();
+    warn_of_large_batches();
     identity_.emplace_back("data set", std::to_string(data_.dataset->fingerprint()));
     state_.lists = std::make_shared<const SampleLists>(data_.lists);
     resumed_ = resume && load_checkpoint();
     if (resume) output_.directory().write_text("config.toml", config);
+  }
+
+  /// The options, which must fit together. Throws InputError.
+  static const Options& checked(const Options& options) {
+    Method::for_each_role([&]<class Role, class Policy>() {
+      if constexpr (ChecksEpochs<Policy>) {
+        Policy(options.policies[boost::hana::type_c<Role>]).check(options.run.epochs);
+      }
+    });
+    return options;
   }
 
   struct Result {
@@ -128,7 +144,7 @@ class SearchGraph {
                        threads.load);
     if (!resumed_) cut_before_search(signals);
     if (signals.requested() == 0 && state_.epoch < epochs() && !stopped_) {
-      output_.begin(state_.epoch, resumed_);
+      output_.begin(state_.epoch);
       sums_ = state_.sums;
       if constexpr (PrunesBetweenEpochs<typename Method::DataPruning>) {
         for (const Split split : all_splits) {
@@ -186,6 +202,10 @@ class SearchGraph {
 
    private:
     void replace(SampleLists lists, Split split) {
+      if (lists[split].empty()) {
+        throw InputError("data pruning leaves none of the " + std::to_string((*search_.state_.lists)[split].size()) +
+                         " samples of " + std::string(name_of(split)) + ", expected at least one");
+      }
       search_.output_.log().info("{} keeps {} of {} samples", name_of(split), lists[split].size(),
                                  (*search_.state_.lists)[split].size());
       search_.state_.lists = std::make_shared<const SampleLists>(std::move(lists));
@@ -213,6 +233,12 @@ class SearchGraph {
   [[nodiscard]] std::int64_t batch_size() const { return options_.run.batch_size; }
   static double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
+  [[nodiscard]] SearchData open_data() const {
+    SearchData data = open_search_data(options_.data, seed());
+    if constexpr (ChecksImageSize<Space>) space_.check_image_size(data.dataset->geometry().size);
+    return data;
+  }
+
   static torch::Device open_device(Device device) {
     if (device == Device::cpu) return torch::kCPU;
     if (!torch::cuda::is_available()) {
@@ -231,13 +257,7 @@ class SearchGraph {
     return threads;
   }
 
-  void check_policies() {
-    const auto check = [this](const auto& policy) {
-      if constexpr (ChecksEpochs<std::remove_cvref_t<decltype(policy)>>) policy.check(epochs());
-    };
-    check(pruning_);
-    check(importance_);
-    check(stopping_);
+  void warn_of_large_batches() {
     for (const Split split : all_splits) {
       const auto size = static_cast<std::int64_t>(data_.lists[split].size());
       if (batch_size() > size) {
@@ -279,6 +299,7 @@ class SearchGraph {
 
   StepReport step(StepInput&& input) {
     const std::int64_t epoch = input.plan->epoch();
+    last_step_ = {epoch, input.step};
     const double lr = cosine_lr(options_.weights, epoch, epochs());  // H1
     StepReport report;
     DeviceBatch train;
@@ -336,7 +357,25 @@ class SearchGraph {
     std::int64_t step;
   };
 
-  [[noreturn]] void refuse_loss(const Unchecked& check) {
+  [[noreturn]] void refuse_loss(const Unchecked& check) const {
+    std::string culprit = non_finite_tensor();
+    if (culprit.empty()) culprit = "none of alpha, weights and statistics; the logits overflowed";
+    throw RunError("the loss is " + std::to_string(check.results->loss()) + " in the " + check.stage + " of epoch " +
+                   std::to_string(check.epoch + 1) + ", step " + std::to_string(check.step + 1) +
+                   "; first tensor that is not finite: " + culprit + "; last good checkpoint: " + last_checkpoint());
+  }
+
+  /// What the last update broke no loss has shown yet: without this it would be derived from and saved.
+  void require_finite_tensors() const {
+    const std::string culprit = non_finite_tensor();
+    if (culprit.empty()) return;
+    throw RunError("the " + std::string(culprit.starts_with("alpha") ? "arch step" : "weight step") + " of epoch " +
+                   std::to_string(last_step_.epoch + 1) + ", step " + std::to_string(last_step_.step + 1) +
+                   " left a tensor that is not finite: " + culprit + "; last good checkpoint: " + last_checkpoint());
+  }
+
+  /// The first of alpha, weights and statistics that holds a NaN or an infinity, with that value; else empty.
+  [[nodiscard]] std::string non_finite_tensor() const {
     std::vector<std::pair<std::string, torch::Tensor>> suspects;
     for (std::size_t m = 0; m < arch_step_->optimizer().alphas().size(); ++m) {
       suspects.emplace_back("alpha " + std::to_string(m), arch_step_->optimizer().alphas()[m]);
@@ -345,16 +384,16 @@ class SearchGraph {
       suspects.emplace_back("weight " + parameter.key(), parameter.value());
     for (const auto& buffer : supernet_->named_buffers())
       suspects.emplace_back("statistic " + buffer.key(), buffer.value());
-    std::string culprit = first_non_finite(suspects);
-    if (culprit.empty()) culprit = "none of alpha, weights and statistics; the logits overflowed";
+    return first_non_finite(suspects);
+  }
+
+  [[nodiscard]] std::string last_checkpoint() const {
     const auto checkpoints = store_.list();
-    throw RunError("the loss is " + std::to_string(check.results->loss()) + " in the " + check.stage + " of epoch " +
-                   std::to_string(check.epoch + 1) + ", step " + std::to_string(check.step + 1) +
-                   "; first tensor that is not finite: " + culprit +
-                   "; last good checkpoint: " + (checkpoints.empty() ? "none" : checkpoints.back().path.string()));
+    return checkpoints.empty() ? "none" : checkpoints.back().path.string();
   }
 
   EpochReport end_epoch(const std::shared_ptr<const EpochPlan>& plan) {
+    require_finite_tensors();
     EpochReport report;
     const std::int64_t completed = plan->epoch() + 1;
     const torch::NoGradGuard no_grad;
@@ -450,7 +489,10 @@ class SearchGraph {
     bodies.load = [this](const BatchPlan& plan) { return loader_.load(plan); };
     bodies.step = [this](StepInput&& input) { return step(std::move(input)); };
     bodies.end_epoch = [this](const auto& plan) { return end_epoch(plan); };
-    bodies.snapshot = [this] { return snapshot(); };
+    bodies.snapshot = [this] {
+      require_finite_tensors();
+      return snapshot();
+    };
     bodies.accumulate = [this](const StepReport& report) { accumulate(report); };
     bodies.plan_ahead = [this](const EpochPlan& plan) -> std::optional<PlanRequest> {
       const std::int64_t completed = plan.epoch() + 1;
@@ -651,6 +693,10 @@ class SearchGraph {
   std::optional<Arch> arch_step_;
   std::shared_ptr<const DeviceResults> last_results_;
   std::deque<Unchecked> unchecked_;
+  struct {
+    std::int64_t epoch = 0;
+    std::int64_t step = 0;
+  } last_step_;
 };
 
 }  // namespace flowdarts

@@ -13,6 +13,8 @@ SearchData open_search_data(const DataOptions& options, std::uint64_t seed) {
                                .part = Part::train,
                                .skip_corrupt = options.skip_corrupt,
                                .image_size = static_cast<int>(options.image_size.value)});
+  // Refuses options that do not fit the images.
+  const Augmentation in_range(data.dataset->geometry(), data.dataset->normalisation(), load_options(options));
   std::vector<std::int64_t> ids(static_cast<std::size_t>(data.dataset->size()));
   std::iota(ids.begin(), ids.end(), 0);
   const std::int32_t classes = data.dataset->classes();

@@ -71,7 +71,8 @@ int run_checked(const SearchProgram& program, std::span<const char* const> argum
   }
   const std::string config = table.to_toml(facts.recipe, facts.space);
   if (asked.dry_run) {
-    std::cout << config << "\n" << program.plan();
+    const std::string plan = program.plan();
+    std::cout << config << "\n" << plan;
     return 0;
   }
   const SearchSummary summary =

@@ -72,6 +72,7 @@ int search_main(const std::string& recipe, int argc, char** argv) {
       .run = &options.run,
       .plan =
           [&] {
+            SearchGraph<Method>::checked(options);
             return describe_steps(open_search_data(options.data, static_cast<std::uint64_t>(options.run.seed.value)),
                                   options.run);
           },

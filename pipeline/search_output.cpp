@@ -46,18 +46,22 @@ Json prune_row(const PruneReport& report) {
 
 SearchOutput::SearchOutput(const RunOptions& options, bool resume, const std::string& config,
                            std::shared_ptr<Terminal> terminal)
-    : terminal_(std::move(terminal)),
+    : resume_(resume),
+      terminal_(std::move(terminal)),
       directory_(resume ? RunDirectory::resume(options.out.value) : RunDirectory::create(options.out.value)),
       log_(make_logger(terminal_, spdlog_level(options.log_level))),
       progress_(*terminal_) {
   add_log_file(*log_, directory_.log());
+  if (const auto& holder = directory_.lock().stale_holder()) {
+    log_->warn("{}: {} ended without releasing it", options.out.value, *holder);
+  }
   // A directory without its configuration is no run yet. A resumed one keeps its own until the search has agreed to go
   // on.
   if (!resume) directory_.write_text("config.toml", config);
 }
 
-void SearchOutput::begin(std::int64_t completed, bool resumed) {
-  if (resumed) {
+void SearchOutput::begin(std::int64_t completed) {
+  if (resume_) {
     metrics_.emplace(MetricsWriter::resume(directory_.metrics(), completed));
     events_.emplace(directory_.events(), completed + 1);
   } else {

@@ -37,9 +37,9 @@ class SearchOutput {
   /// Locks the run directory and opens its log. `config`: the complete configuration, config.toml of a new run.
   SearchOutput(const RunOptions& options, bool resume, const std::string& config, std::shared_ptr<Terminal> terminal);
 
-  /// Opens metrics and events; a resumed search drops what they say of epochs it does again. completed: epochs done
-  /// before.
-  void begin(std::int64_t completed, bool resumed);
+  /// Opens metrics and events; a resumed search drops what they say of epochs it does again, all of them where it was
+  /// killed before its first checkpoint. completed: epochs done before.
+  void begin(std::int64_t completed);
 
   /// After each step.
   void step(const StepReport& report, const EpochSums& sums, std::int64_t epochs);
@@ -55,6 +55,7 @@ class SearchOutput {
  private:
   using Clock = std::chrono::steady_clock;
 
+  bool resume_;
   std::shared_ptr<Terminal> terminal_;
   RunDirectory directory_;
   std::shared_ptr<spdlog::logger> log_;

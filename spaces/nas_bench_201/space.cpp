@@ -11,11 +11,15 @@ NasBench201::NasBench201(Options options)
                  ? nas_bench_201::BenchmarkTable::shipped()
                  : nas_bench_201::BenchmarkTable::load(options_.benchmark_table.value)) {}
 
-std::shared_ptr<Supernet> NasBench201::make_supernet(std::int64_t classes, int image_size) const {
+void NasBench201::check_image_size(int image_size) {
   if (image_size % 4 != 0) {
     throw InputError("--image-size: found " + std::to_string(image_size) +
                      ", expected a multiple of 4: the supernet halves the resolution twice");
   }
+}
+
+std::shared_ptr<Supernet> NasBench201::make_supernet(std::int64_t classes, int image_size) const {
+  check_image_size(image_size);
   return std::make_shared<nas_bench_201::OracleSupernet>(nas_bench_201::SupernetSpec{
       .channels = options_.channels,
       .cells = options_.cells,

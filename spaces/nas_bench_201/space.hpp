@@ -35,6 +35,9 @@ class NasBench201 {
   /// Reads the table of true accuracies. Throws InputError where options.benchmark_table is no such table.
   explicit NasBench201(Options options);
 
+  /// Throws InputError where no supernet of this space takes images of image_size x image_size.
+  static void check_image_size(int image_size);
+
   /// images are image_size x image_size, a multiple of 4, else InputError.
   [[nodiscard]] std::shared_ptr<Supernet> make_supernet(std::int64_t classes, int image_size) const;
 
