@@ -1,10 +1,11 @@
-# flowdarts_must_not_compile(NAME SOURCE FILE MESSAGE "text" [LIBS targets...])
+# flowdarts_must_not_compile(NAME SOURCE FILE MESSAGE "text" [NAMES words...] [LIBS targets...])
 #
-# A test that passes when FILE does not compile and the compiler's output contains "text", word for word. As a control the
-# same file must compile with -DFLOWDARTS_EXPECT_OK, so that a test cannot pass because of a misspelt include. The compiler
-# only checks: no object is written, nothing is linked. LIBS give include folders, definitions and options.
+# A test that passes when FILE does not compile and the compiler's output contains "text" and each of the words (the names
+# of what is refused), word for word. As a control the same file must compile with -DFLOWDARTS_EXPECT_OK, so that a test
+# cannot pass because of a misspelt include. The compiler only checks: no object is written, nothing is linked. LIBS give
+# include folders, definitions and options.
 function(flowdarts_must_not_compile name)
-  cmake_parse_arguments(PARSE_ARGV 1 ARG "" "SOURCE;MESSAGE" "LIBS")
+  cmake_parse_arguments(PARSE_ARGV 1 ARG "" "SOURCE;MESSAGE" "NAMES;LIBS")
   foreach(needed SOURCE MESSAGE)
     if(NOT ARG_${needed})
       message(FATAL_ERROR "flowdarts_must_not_compile(${name}): ${needed} is missing")
@@ -31,6 +32,6 @@ $<JOIN:${options},\n>
 ")
   add_test(NAME must_not_compile.${name}
            COMMAND "${CMAKE_COMMAND}" "-DCOMPILER=${CMAKE_CXX_COMPILER}" "-DARGUMENTS=${arguments}.CXX" "-DSOURCE=${ARG_SOURCE}"
-                   "-DMESSAGE=${ARG_MESSAGE}" -P "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/FlowdartsCompileFailRun.cmake")
+                   "-DMESSAGE=${ARG_MESSAGE}" "-DNAMES=${ARG_NAMES}" -P "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/FlowdartsCompileFailRun.cmake")
   set_tests_properties(must_not_compile.${name} PROPERTIES LABELS compile_fail TIMEOUT 120 ENVIRONMENT LC_ALL=C)
 endfunction()

@@ -1,4 +1,4 @@
-# Run by a test of flowdarts_must_not_compile(): COMPILER, ARGUMENTS (a response file), SOURCE, MESSAGE.
+# Run by a test of flowdarts_must_not_compile(): COMPILER, ARGUMENTS (a response file), SOURCE, MESSAGE, NAMES.
 
 function(fail text)
   message(NOTICE "${text}")  # Not in the error, which would wrap the lines of the compiler.
@@ -16,7 +16,13 @@ execute_process(COMMAND "${COMPILER}" "@${ARGUMENTS}" "${SOURCE}"
 if(NOT failed)
   fail("The file must not compile, but does.")
 endif()
-string(FIND "${output}" "${MESSAGE}" position)
-if(position EQUAL -1)
-  fail("The file does not compile, as it should, but the compiler does not say\n  ${MESSAGE}\nIt says:\n${output}")
-endif()
+function(require_in_output text)
+  string(FIND "${output}" "${text}" position)
+  if(position EQUAL -1)
+    fail("The file does not compile, as it should, but the compiler does not say\n  ${text}\nIt says:\n${output}")
+  endif()
+endfunction()
+require_in_output("${MESSAGE}")
+foreach(name IN LISTS NAMES)
+  require_in_output("${name}")
+endforeach()

@@ -110,9 +110,12 @@ class Method {
       constexpr bool provided = provides<Space, Tag> || boost::hana::unpack(roles::all, [](auto... role) {
                                   return (provides<Policy<typename decltype(role)::type>, Tag> || ...);
                                 });
-      // The pairwise refusals say more than "nobody provides it"; these needs are theirs.
-      constexpr bool said_there = std::is_same_v<Tag, tags::trainable_alpha> ||
-                                  std::is_same_v<Tag, tags::val_forward> || std::is_same_v<Tag, tags::fixed_split>;
+      // Where a pairwise refusal says more than "nobody provides it", it alone speaks. Sets are fixed where no policy
+      // moves them.
+      constexpr bool said_there =
+          (std::is_same_v<Tag, tags::trainable_alpha> && provides<Bilevel, tags::weights_only>) ||
+          (std::is_same_v<Tag, tags::val_forward> && provides<A, tags::prunes_val>) ||
+          std::is_same_v<Tag, tags::fixed_split>;
       if constexpr (!provided && !said_there) static_assert(sizeof(refusals::NeedNobodyProvides<A, Tag>) > 0);
     });
     static_assert(sizeof(refusals::BesideOrder<Bilevel, A>) > 0);

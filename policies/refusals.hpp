@@ -8,17 +8,29 @@
 
 namespace flowdarts::refusals {
 
+/// Two data policies of which one needs the sets that the other one moves.
+template <class First, class Second>
+inline constexpr bool moves_fixed_sets = (needs<First, tags::fixed_split> && provides<Second, tags::resampled_split>) ||
+                                         (needs<Second, tags::fixed_split> && provides<First, tags::resampled_split>);
+
+/// Two orders of which one unrolls a level that the other one does not have.
+template <class First, class Second>
+inline constexpr bool unrolls_single_level =
+    (provides<First, tags::unrolled> &&
+     (provides<Second, tags::weights_only> || provides<Second, tags::joint_single_level>)) ||
+    (provides<Second, tags::unrolled> &&
+     (provides<First, tags::weights_only> || provides<First, tags::joint_single_level>));
+
+/// Says the most telling of the reasons why two policies cannot play one role.
 template <class Role, class First, class Second>
 struct RoleGivenTwice {
-  static_assert(!std::is_same_v<Role, roles::Importance>, "exactly one selection rule");
-  static_assert(std::is_same_v<Role, roles::Importance> ||
-                    !((provides<First, tags::unrolled> &&
-                       (provides<Second, tags::weights_only> || provides<Second, tags::joint_single_level>)) ||
-                      (provides<Second, tags::unrolled> &&
-                       (provides<First, tags::weights_only> || provides<First, tags::joint_single_level>))),
-                "second order is defined only for bilevel search");
-  static_assert(std::is_same_v<Role, roles::Importance> || std::is_same_v<First, void>,
-                "a role is given twice: a method takes one policy for each role");
+  static constexpr bool selects = std::is_same_v<Role, roles::Importance>;
+  static constexpr bool unrolls = unrolls_single_level<First, Second>;
+  static constexpr bool moves = moves_fixed_sets<First, Second>;
+  static_assert(!selects, "exactly one selection rule");
+  static_assert(!unrolls, "second order is defined only for bilevel search");
+  static_assert(!moves, "progressive pruning needs a fixed split");
+  static_assert(selects || unrolls || moves, "a role is given twice: a method takes one policy for each role");
 };
 
 template <class Policy, class Tag>

@@ -1,0 +1,11 @@
+// Methods reference D.4, 21, where another role draws the sets anew.
+
+#include "policies.hpp"
+
+#ifdef FLOWDARTS_EXPECT_OK
+using Searched = Method<EdgeSpace, ResamplingOrder, RandomSubset>;
+#else
+using Searched = Method<EdgeSpace, ResamplingOrder, BilevelDataPruning>;
+#endif
+
+Searched::Options options;

@@ -1,0 +1,11 @@
+// Methods reference D.4, 4: nothing to unroll.
+
+#include "policies.hpp"
+
+#ifdef FLOWDARTS_EXPECT_OK
+using Searched = Method<EdgeSpace, SecondOrder>;
+#else
+using Searched = Method<EdgeSpace, SecondOrder, JointLevel>;
+#endif
+
+Searched::Options options;
