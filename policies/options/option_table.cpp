@@ -6,6 +6,8 @@
 #include <flowdarts/policies/options/option_table.hpp>
 #include <flowdarts/spaces/support/error.hpp>
 #include <flowdarts/spaces/support/nearest.hpp>
+#include <flowdarts/spaces/support/quote.hpp>
+#include <fstream>
 #include <sstream>
 
 namespace flowdarts {
@@ -14,7 +16,7 @@ namespace detail {
 
 void set_bool(bool& value, std::string_view text, std::string_view where) {
   if (text != "true" && text != "false") {
-    throw InputError(std::string(where) + ": found '" + std::string(text) + "', expected true or false");
+    throw InputError(std::string(where) + ": found " + quote(text) + ", expected true or false");
   }
   value = text == "true";
 }
@@ -22,14 +24,14 @@ void set_bool(bool& value, std::string_view text, std::string_view where) {
 void set_integer(std::int64_t& value, std::string_view text, std::string_view where) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{} || end != text.data() + text.size()) {
-    throw InputError(std::string(where) + ": found '" + std::string(text) + "', expected a whole number");
+    throw InputError(std::string(where) + ": found " + quote(text) + ", expected a whole number");
   }
 }
 
 void set_real(double& value, std::string_view text, std::string_view where) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(value)) {
-    throw InputError(std::string(where) + ": found '" + std::string(text) + "', expected a number");
+    throw InputError(std::string(where) + ": found " + quote(text) + ", expected a number");
   }
 }
 
@@ -40,7 +42,7 @@ void refuse_range(std::string_view where, std::string_view text, const std::stri
 void refuse_choice(std::string_view where, std::string_view text, std::span<const std::string> choices) {
   std::string expected;
   for (const std::string& choice : choices) expected += (expected.empty() ? "" : ", ") + choice;
-  throw InputError(std::string(where) + ": found '" + std::string(text) + "', expected one of " + expected);
+  throw InputError(std::string(where) + ": found " + quote(text) + ", expected one of " + expected);
 }
 
 }  // namespace detail
@@ -87,23 +89,32 @@ void OptionTable::apply_preset(std::string_view name) {
 }
 
 void OptionTable::read_toml(const std::filesystem::path& file, std::string_view method, std::string_view space) {
+  std::ifstream stream(file, std::ios::binary);
+  std::ostringstream content;
+  if (!stream || !(content << stream.rdbuf())) {
+    throw InputError(file.string() + ": cannot be read, expected a TOML file");
+  }
+  parse_toml(content.view(), file.string(), method, space);
+}
+
+void OptionTable::parse_toml(std::string_view content, const std::string& name, std::string_view method,
+                             std::string_view space) {
   toml::table document;
   try {
-    document = toml::parse_file(file.string());
+    document = toml::parse(content, name);
   } catch (const toml::parse_error& error) {
-    throw InputError(file.string() + ":" + std::to_string(error.source().begin.line) + ": " +
-                     std::string(error.description()));
+    throw InputError(name + ":" + std::to_string(error.source().begin.line) + ": " + quote(error.description(), 200));
   }
   const auto place = [&](const toml::node& node, std::string_view section, std::string_view key) {
-    return file.string() + ":" + std::to_string(node.source().begin.line) + ": [" + std::string(section) + "] " +
-           std::string(key);
+    return name + ":" + std::to_string(node.source().begin.line) + ": [" + std::string(section) + "] " +
+           (std::ranges::all_of(key, [](char c) { return c > ' ' && c < '\x7f'; }) ? std::string(key) : quote(key));
   };
   for (const auto& [section_key, section_node] : document) {
     const std::string_view section = section_key.str();
     const toml::table* table = section_node.as_table();
     if (table == nullptr) {
-      throw InputError(file.string() + ":" + std::to_string(section_node.source().begin.line) + ": key '" +
-                       std::string(section) + "' stands outside a [section]");
+      throw InputError(name + ":" + std::to_string(section_node.source().begin.line) + ": key " + quote(section) +
+                       " stands outside a [section]");
     }
     if (section == "search") {
       for (const auto& [key, node] : *table) {
@@ -112,8 +123,8 @@ void OptionTable::read_toml(const std::filesystem::path& file, std::string_view 
           throw InputError(place(node, section, key.str()) + ": unknown key, expected method or space");
         }
         if (text_of(node) != expected) {
-          throw InputError(place(node, section, key.str()) + ": found '" + text_of(node) + "', but this program is '" +
-                           std::string(expected) + "'");
+          throw InputError(place(node, section, key.str()) + ": found " + quote(text_of(node)) +
+                           ", but this program is '" + std::string(expected) + "'");
         }
       }
       continue;
@@ -123,8 +134,8 @@ void OptionTable::read_toml(const std::filesystem::path& file, std::string_view 
       if (std::ranges::find(sections, row.section) == sections.end()) sections.push_back(row.section);
     }
     if (std::ranges::find(sections, section) == sections.end()) {
-      throw InputError(file.string() + ":" + std::to_string(section_node.source().begin.line) + ": unknown section [" +
-                       std::string(section) + "]" + did_you_mean(section, sections));
+      throw InputError(name + ":" + std::to_string(section_node.source().begin.line) + ": unknown section " +
+                       quote(section) + did_you_mean(section, sections));
     }
     for (const auto& [key, node] : *table) {
       std::vector<std::string> known;

@@ -46,6 +46,9 @@ class OptionTable {
   /// where it is present. Throws InputError with the file, the line and the nearest known name.
   void read_toml(const std::filesystem::path& file, std::string_view method, std::string_view space);
 
+  /// As read_toml(), from the content of a file; `name` stands for it in messages.
+  void parse_toml(std::string_view content, const std::string& name, std::string_view method, std::string_view space);
+
   /// What the command line asked for beyond setting options.
   struct CommandLine {
     bool help = false;
