@@ -25,7 +25,7 @@ struct EntropyPenalty {
   using role = flowdarts::roles::ArchRegularizer;
   static constexpr const char* name = "EntropyPenalty";
   static constexpr auto provides = flowdarts::capabilities<>;
-  // Softmax weights only: refused at compile time beside a relaxation that says nothing of the kind.
+  // Refused at compile time beside a relaxation whose weights are no distribution over an edge's ops.
   static constexpr auto needs =
       flowdarts::capabilities<flowdarts::tags::trainable_alpha, flowdarts::tags::simplex_weights>;
 
