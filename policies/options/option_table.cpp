@@ -1,12 +1,16 @@
 #include <toml++/toml.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <charconv>
 #include <cmath>
 #include <flowdarts/policies/options/option_table.hpp>
 #include <flowdarts/spaces/support/error.hpp>
 #include <flowdarts/spaces/support/nearest.hpp>
+#include <fstream>
+#include <iterator>
 #include <sstream>
+#include <system_error>
 
 namespace flowdarts {
 
@@ -21,6 +25,9 @@ void set_bool(bool& value, std::string_view text, std::string_view where) {
 
 void set_integer(std::int64_t& value, std::string_view text, std::string_view where) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error == std::errc::result_out_of_range) {
+    throw InputError(std::string(where) + ": found '" + std::string(text) + "', expected a whole number below 2^63");
+  }
   if (error != std::errc{} || end != text.data() + text.size()) {
     throw InputError(std::string(where) + ": found '" + std::string(text) + "', expected a whole number");
   }
@@ -29,7 +36,8 @@ void set_integer(std::int64_t& value, std::string_view text, std::string_view wh
 void set_real(double& value, std::string_view text, std::string_view where) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(value)) {
-    throw InputError(std::string(where) + ": found '" + std::string(text) + "', expected a number");
+    throw InputError(std::string(where) + ": found '" + std::string(text) + "', expected a number" +
+                     (error == std::errc::result_out_of_range ? " that a double can hold" : ""));
   }
 }
 
@@ -66,6 +74,19 @@ std::string text_of(const toml::node& node) {
   return "(neither a text, a number nor a bool)";
 }
 
+std::string read_text(const std::filesystem::path& file) {
+  std::error_code error;
+  if (std::filesystem::is_directory(file, error)) {
+    throw InputError(file.string() + ": is a folder, expected a TOML file");
+  }
+  std::ifstream stream(file, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(stream), {}};
+  if (!stream.is_open() || stream.bad()) {
+    throw InputError(file.string() + ": cannot be read: " + std::generic_category().message(errno));
+  }
+  return text;
+}
+
 }  // namespace
 
 OptionRow& OptionTable::row_of_flag(std::string_view flag, std::string_view where) {
@@ -89,7 +110,7 @@ void OptionTable::apply_preset(std::string_view name) {
 void OptionTable::read_toml(const std::filesystem::path& file, std::string_view method, std::string_view space) {
   toml::table document;
   try {
-    document = toml::parse_file(file.string());
+    document = toml::parse(read_text(file), file.string());
   } catch (const toml::parse_error& error) {
     throw InputError(file.string() + ":" + std::to_string(error.source().begin.line) + ": " +
                      std::string(error.description()));
@@ -173,13 +194,17 @@ OptionTable::CommandLine OptionTable::read_command_line(std::span<const char* co
   }
   try {
     app.parse(static_cast<int>(arguments.size()), arguments.data());
+  } catch (const CLI::ArgumentMismatch& error) {
+    const std::string text = error.what();
+    throw InputError(text.substr(0, text.find(':')) +
+                     (text.ends_with("missing") ? ": found no value, expected one" : ": found twice, expected once"));
   } catch (const CLI::ParseError& error) {
     throw InputError(error.what());
   }
   for (const std::string& extra : app.remaining()) {
+    if (!extra.starts_with("-")) throw InputError("unexpected argument " + extra);
     const std::string name = extra.substr(0, extra.find('='));
-    throw InputError((name.starts_with("-") ? "unknown option " : "unexpected argument ") + name +
-                     did_you_mean(name, known));
+    throw InputError("unknown option " + name + did_you_mean(name, known));
   }
   if (!preset.empty()) apply_preset(preset);
   if (!config.empty()) read_toml(config, method, space);
