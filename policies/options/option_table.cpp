@@ -86,11 +86,11 @@ void OptionRow::set(std::string_view text, std::string_view where) const {
                        facts.range_text());
     }
   };
-  if (auto* const* flag = std::get_if<bool*>(&facts.value)) {
+  if (auto* const* on = std::get_if<bool*>(&facts.value)) {
     if (text != "true" && text != "false") {
       throw InputError(std::string(where) + ": found " + quote(text) + ", expected true or false");
     }
-    **flag = text == "true";
+    **on = text == "true";
   } else if (auto* const* integer = std::get_if<std::int64_t*>(&facts.value)) {
     const std::int64_t value = integer_of(text, where);
     check_range(static_cast<double>(value));
@@ -108,7 +108,7 @@ void OptionRow::set(std::string_view text, std::string_view where) const {
 }
 
 std::string OptionRow::get() const {
-  if (const auto* flag = std::get_if<bool*>(&facts.value)) return **flag ? "true" : "false";
+  if (const auto* on = std::get_if<bool*>(&facts.value)) return **on ? "true" : "false";
   if (const auto* integer = std::get_if<std::int64_t*>(&facts.value)) return std::to_string(**integer);
   if (const auto* real = std::get_if<double*>(&facts.value)) return number_text(**real);
   if (const auto* text = std::get_if<std::string*>(&facts.value)) return **text;

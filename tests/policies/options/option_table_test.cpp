@@ -79,9 +79,9 @@ TEST_F(Options, RefusalsNameOptionFoundAndExpected) {
   EXPECT_EQ(refusal({"--prune-epochs"}), "--prune-epochs: found no value, expected one");
   EXPECT_EQ(refusal({"--prune-epochs", "1", "--prune-epochs", "2"}), "--prune-epochs: found twice, expected once");
   EXPECT_EQ(refusal({"--prune-epochs", "9223372036854775808"}),
-            "--prune-epochs: found '9223372036854775808', expected a whole number below 2^63");
+            "--prune-epochs: found \"9223372036854775808\", expected a whole number below 2^63");
   EXPECT_EQ(refusal({"--prune-ratio-train", "1e400"}),
-            "--prune-ratio-train: found '1e400', expected a number that a double can hold");
+            "--prune-ratio-train: found \"1e400\", expected a number that a double can hold");
 }
 
 TEST_F(Options, TomlRefusalsNameFileLineAndNearestKey) {
