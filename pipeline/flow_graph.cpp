@@ -9,6 +9,7 @@
 #include <flowdarts/pipeline/flow_graph.hpp>
 #include <flowdarts/spaces/support/error.hpp>
 #include <mutex>
+#include <new>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -77,6 +78,8 @@ class Ending {
       std::rethrow_exception(exception_);
     } catch (const InputError& error) {
       throw InputError(node + error.what());
+    } catch (const std::bad_alloc&) {
+      throw;  // has no text to put the node before; programs say what would need less
     } catch (const std::exception& error) {
       throw RunError(node + error.what());
     }
@@ -94,7 +97,13 @@ class Ending {
 /// executor's thread alone.
 class DeviceSide {
  public:
-  DeviceSide(const GraphBodies& bodies, Ending& ending) : bodies_(bodies), ending_(ending), idle_since_(Clock::now()) {}
+  DeviceSide(const GraphBodies& bodies, Ending& ending) : bodies_(bodies), ending_(ending) {}
+
+  /// First on the executor's thread. What it takes to get ready is no waiting.
+  void start(const std::function<void()>& body) {
+    ending_.guard("device executor", body);
+    idle_since_ = Clock::now();
+  }
 
   template <class Send>
   void take(LoadedBatch& loaded, Send&& send) {
@@ -206,7 +215,7 @@ void run_flow_graph(const GraphBodies& bodies, const GraphSettings& settings, co
     flow::sequencer_node<LoadedPtr> restore_order(graph,
                                                   [](const LoadedPtr& loaded) { return loaded->ticket.sequence; });
 
-    DeviceExecutor executor([&] { ending.guard("device executor", start_device_thread); });
+    DeviceExecutor executor([&] { device.start(start_device_thread); });
     using Device = flow::async_node<LoadedPtr, DeviceMessage>;
     Device device_node(graph, flow::serial, [&](const LoadedPtr& loaded, Device::gateway_type& gateway) {
       gateway.reserve_wait();

@@ -48,8 +48,9 @@ struct GraphSettings {
 
 /// Runs a search from `first` to its end, which is reached when no further plan is asked for, a report says stop, or
 /// stop_requested. An exception in any node ends the graph, whatever is in flight: an InputError is thrown on as one,
-/// anything else as a RunError, both naming the node; no thread is left behind. `start_device_thread` is called on the
-/// device executor's thread before anything else happens there.
+/// std::bad_alloc as it is, anything else as a RunError, naming the node; no thread is left behind.
+/// `start_device_thread` is called on the device executor's thread before anything else happens there and may throw
+/// like a node.
 void run_flow_graph(
     const GraphBodies& bodies, const GraphSettings& settings, const PlanRequest& first,
     const std::function<void()>& start_device_thread = [] {});

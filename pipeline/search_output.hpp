@@ -34,11 +34,11 @@ struct EpochRecord {
 
 class SearchOutput {
  public:
-  /// Locks the run directory and opens its log. `config`: the complete configuration, config.toml of a new run.
-  SearchOutput(const RunOptions& options, bool resume, const std::string& config, std::shared_ptr<Terminal> terminal);
+  /// Locks the run directory and opens its log.
+  SearchOutput(const RunOptions& options, bool resume, std::shared_ptr<Terminal> terminal);
 
-  /// Opens metrics and events; a resumed search drops what they say of epochs it does again, all of them where it was
-  /// killed before its first checkpoint. completed: epochs done before.
+  /// Opens metrics and events. What they say of epochs after the `completed` ones, which this search does again, is
+  /// dropped: also where a run was killed before its first checkpoint.
   void begin(std::int64_t completed);
 
   /// After each step.
@@ -49,13 +49,15 @@ class SearchOutput {
 
   void finish() { progress_.finish(); }
 
+  /// Says in log.txt why the search failed; on the terminal its program does.
+  void fail(const std::string& reason);
+
   [[nodiscard]] spdlog::logger& log() { return *log_; }
   [[nodiscard]] const RunDirectory& directory() const { return directory_; }
 
  private:
   using Clock = std::chrono::steady_clock;
 
-  bool resume_;
   std::shared_ptr<Terminal> terminal_;
   RunDirectory directory_;
   std::shared_ptr<spdlog::logger> log_;

@@ -9,29 +9,44 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace flowdarts {
+
+/// A named enumeration behind plain functions.
+struct ChoiceValue {
+  void* value = nullptr;
+  bool (*set)(void* value, std::string_view name) = nullptr;  ///< false: no such name
+  std::string_view (*get)(const void* value) = nullptr;
+  std::vector<std::string> (*names)() = nullptr;
+};
+
+/// What an option's type says of it, and where its value lives.
+struct OptionFacts {
+  std::string name;
+  std::string_view help;
+  std::variant<bool*, std::int64_t*, double*, std::string*, ChoiceValue> value;
+  bool (*in_range)(double) = nullptr;
+  std::string (*range_text)() = nullptr;
+};
 
 /// One option as a row: its TOML place is [section] name, its flag --prefix-name (--name without a prefix).
 struct OptionRow {
   std::string section;
   std::string name;
   std::string flag;
-  std::string help;                                                        ///< with the range and the default
-  bool is_switch = false;                                                  ///< a bool: --flag, --no-flag
-  bool is_text = false;                                                    ///< quoted in TOML
-  std::function<void(std::string_view text, std::string_view where)> set;  ///< throws InputError naming `where`
-  std::function<std::string()> get;                                        ///< the value as text
-};
+  std::string help;  ///< with the range and the default
+  OptionFacts facts;
 
-namespace detail {
-void set_bool(bool& value, std::string_view text, std::string_view where);
-void set_integer(std::int64_t& value, std::string_view text, std::string_view where);
-void set_real(double& value, std::string_view text, std::string_view where);
-[[noreturn]] void refuse_range(std::string_view where, std::string_view text, const std::string& range);
-[[noreturn]] void refuse_choice(std::string_view where, std::string_view text, std::span<const std::string> choices);
-}  // namespace detail
+  [[nodiscard]] bool is_switch() const { return std::holds_alternative<bool*>(facts.value); }  ///< --flag, --no-flag
+  [[nodiscard]] bool is_text() const {                                                         ///< quoted in TOML
+    return std::holds_alternative<std::string*>(facts.value) || std::holds_alternative<ChoiceValue>(facts.value);
+  }
+  /// Throws InputError, naming `where`, for a text that is no value of the option.
+  void set(std::string_view text, std::string_view where) const;
+  [[nodiscard]] std::string get() const;
+};
 
 class OptionTable {
  public:
@@ -45,6 +60,9 @@ class OptionTable {
   /// Reads a TOML file: every key must be known and every value in its range; [search] must name `method` and `space`
   /// where it is present. Throws InputError with the file, the line and the nearest known name.
   void read_toml(const std::filesystem::path& file, std::string_view method, std::string_view space);
+
+  /// As read_toml(), from the content of a file; `name` stands for it in messages.
+  void parse_toml(std::string_view content, const std::string& name, std::string_view method, std::string_view space);
 
   /// What the command line asked for beyond setting options.
   struct CommandLine {
@@ -68,6 +86,7 @@ class OptionTable {
   [[nodiscard]] const std::vector<OptionRow>& rows() const { return rows_; }
 
  private:
+  void add_row(const std::string& section, const std::string& prefix, OptionFacts facts);
   void apply_preset(std::string_view name);
   OptionRow& row_of_flag(std::string_view flag, std::string_view where);
 
@@ -75,70 +94,40 @@ class OptionTable {
   std::vector<Preset> presets_;
 };
 
+// Instantiated for every option of every policy: only what depends on the option's type is here.
 template <class Options>
 void OptionTable::add(const std::string& section, const std::string& prefix, Options& options) {
   for_each_option(options, [&](const std::string& name, auto& option) {
     using O = std::remove_cvref_t<decltype(option)>;
     using T = typename O::value_type;
-    OptionRow row;
-    row.section = section;
-    row.name = name;
-    row.flag = prefix.empty() ? name : prefix + "-" + name;
-    row.is_switch = std::is_same_v<T, bool>;
-    row.is_text = std::is_same_v<T, std::string> || NamedEnum<T>;
-    auto* value = &option.value;
-    if constexpr (std::is_same_v<T, std::string>) {
-      row.set = [value](std::string_view text, std::string_view) { *value = std::string(text); };
-      row.get = [value] { return *value; };
-    } else if constexpr (std::is_same_v<T, bool>) {
-      row.set = [value](std::string_view text, std::string_view where) { detail::set_bool(*value, text, where); };
-      row.get = [value] { return std::string(*value ? "true" : "false"); };
-    } else if constexpr (NamedEnum<T>) {
-      row.set = [value](std::string_view text, std::string_view where) {
-        std::vector<std::string> choices;
-        for (const auto& [candidate, candidate_name] : names_of(T{})) {
-          if (candidate_name == text) {
-            *value = candidate;
-            return;
-          }
-          choices.emplace_back(candidate_name);
-        }
-        detail::refuse_choice(where, text, choices);
-      };
-      row.get = [value] { return std::string(name_in_options(*value)); };
-    } else {
-      row.set = [value](std::string_view text, std::string_view where) {
-        T parsed{};
-        if constexpr (std::is_floating_point_v<T>) {
-          detail::set_real(parsed, text, where);
-        } else {
-          static_assert(std::is_same_v<T, std::int64_t>, "options are bool, int64_t, double, text or a named enum");
-          detail::set_integer(parsed, text, where);
-        }
-        if (!O::range.holds(static_cast<double>(parsed))) detail::refuse_range(where, text, O::range.text());
-        *value = parsed;
-      };
-      row.get = [value] {
-        if constexpr (std::is_floating_point_v<T>)
-          return number_text(*value);
-        else
-          return std::to_string(*value);
-      };
-    }
-    row.help = std::string(O::help);
-    std::vector<std::string> notes;
+    OptionFacts facts{.name = name, .help = O::help};
+    facts.in_range = [](double value) { return O::range.holds(value); };
+    facts.range_text = [] { return O::range.text(); };
     if constexpr (NamedEnum<T>) {
-      std::string choices;
-      for (const auto& [candidate, candidate_name] : names_of(T{})) {
-        choices += (choices.empty() ? "" : "|") + std::string(candidate_name);
-      }
-      notes.push_back(choices);
+      facts.value = ChoiceValue{.value = &option.value,
+                                .set =
+                                    [](void* value, std::string_view text) {
+                                      for (const auto& [candidate, candidate_name] : names_of(T{})) {
+                                        if (candidate_name != text) continue;
+                                        *static_cast<T*>(value) = candidate;
+                                        return true;
+                                      }
+                                      return false;
+                                    },
+                                .get = [](const void* value) { return name_in_options(*static_cast<const T*>(value)); },
+                                .names =
+                                    [] {
+                                      std::vector<std::string> names;
+                                      for (const auto& entry : names_of(T{})) names.emplace_back(entry.second);
+                                      return names;
+                                    }};
+    } else {
+      static_assert(std::is_same_v<T, bool> || std::is_same_v<T, std::int64_t> || std::is_same_v<T, double> ||
+                        std::is_same_v<T, std::string>,
+                    "options are bool, int64_t, double, text or a named enum");
+      facts.value = &option.value;
     }
-    if (const std::string range = O::range.text(); !range.empty()) notes.push_back(range);
-    if (const std::string initial = row.get(); !initial.empty()) notes.push_back("default " + initial);
-    for (std::size_t i = 0; i < notes.size(); ++i) row.help += (i == 0 ? " (" : ", ") + notes[i];
-    if (!notes.empty()) row.help += ")";
-    rows_.push_back(std::move(row));
+    add_row(section, prefix, std::move(facts));
   });
 }
 

@@ -12,9 +12,11 @@ NasBench201::NasBench201(Options options)
                  : nas_bench_201::BenchmarkTable::load(options_.benchmark_table.value)) {}
 
 void NasBench201::check_image_size(int image_size) {
-  if (image_size % 4 != 0) {
+  // The supernet halves the resolution twice, and batch norm needs more than one value of a channel even where a batch
+  // has one image.
+  if (image_size % 4 != 0 || image_size < 8) {
     throw InputError("--image-size: found " + std::to_string(image_size) +
-                     ", expected a multiple of 4: the supernet halves the resolution twice");
+                     ", expected a multiple of 4, at least 8: the supernet halves the resolution twice");
   }
 }
 

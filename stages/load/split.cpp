@@ -14,11 +14,11 @@ void check_portion(double portion) {
   }
 }
 
-void check_parts(const SplitLists& lists, double portion) {
+void check_parts(const SplitLists& lists, double portion, const std::string& of_what) {
   if (lists.train.empty() || lists.val.empty()) {
     throw InputError("split portion " + std::to_string(portion) + " of " +
-                     std::to_string(lists.train.size() + lists.val.size()) +
-                     " samples leaves one part empty, expected at least one sample in each");
+                     std::to_string(lists.train.size() + lists.val.size()) + of_what +
+                     " leaves one part empty, expected at least one sample in each");
   }
 }
 
@@ -43,7 +43,7 @@ SplitLists canonical_split(std::span<const std::int64_t> ids, double portion) {
   const auto cut = static_cast<std::size_t>(std::llround(portion * static_cast<double>(ids.size())));
   const auto first = ids.first(cut), rest = ids.subspan(cut);
   SplitLists lists{{first.begin(), first.end()}, {rest.begin(), rest.end()}};
-  check_parts(lists, portion);
+  check_parts(lists, portion, " samples");
   return lists;
 }
 
@@ -58,7 +58,7 @@ SplitLists stratified_split(std::span<const std::int64_t> ids, std::span<const s
   }
   std::ranges::sort(lists.train);
   std::ranges::sort(lists.val);
-  check_parts(lists, portion);
+  check_parts(lists, portion, " samples, each class divided by itself,");
   return lists;
 }
 

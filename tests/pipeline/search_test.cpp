@@ -382,7 +382,7 @@ TEST_F(Search, WithoutASampleIsRefused) {
   auto o = options<Random>("run", 4);
   o.policies[boost::hana::type_c<roles::DataPruning>].keep_train = 0.01;
   EXPECT_THAT(message_of<InputError>([&] { run<Random>(o); }),
-              ::testing::HasSubstr("leaves none of the 30 samples of train"));
+              ::testing::HasSubstr("leaves no sample of train, expected at least one of its 30"));
 }
 
 template <class M>

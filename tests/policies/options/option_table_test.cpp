@@ -71,23 +71,35 @@ TEST_F(Options, CommandLineSetsEveryKind) {
 TEST_F(Options, RefusalsNameOptionFoundAndExpected) {
   EXPECT_EQ(refusal({"--prune-epochs", "0"}), "--prune-epochs: found 0, expected a value at least 1");
   EXPECT_EQ(refusal({"--prune-ratio-train", "1"}), "--prune-ratio-train: found 1, expected a value from 0 to below 1");
-  EXPECT_EQ(refusal({"--prune-ratio-train", "nan"}), "--prune-ratio-train: found 'nan', expected a number");
-  EXPECT_EQ(refusal({"--prune-epochs", "5x"}), "--prune-epochs: found '5x', expected a whole number");
-  EXPECT_EQ(refusal({"--prune-colour", "blue"}), "--prune-colour: found 'blue', expected one of red, green");
+  EXPECT_EQ(refusal({"--prune-ratio-train", "nan"}), "--prune-ratio-train: found \"nan\", expected a number");
+  EXPECT_EQ(refusal({"--prune-epochs", "5x"}), "--prune-epochs: found \"5x\", expected a whole number");
+  EXPECT_EQ(refusal({"--prune-colour", "blue"}), "--prune-colour: found \"blue\", expected one of red, green");
   EXPECT_EQ(refusal({"--prune-epoch", "5"}), "unknown option --prune-epoch; did you mean '--prune-epochs'?");
-  EXPECT_THAT(refusal({"stray"}), HasSubstr("unexpected argument stray"));
+  EXPECT_EQ(refusal({"stray"}), "unexpected argument stray");
+  EXPECT_EQ(refusal({"--prune-epochs"}), "--prune-epochs: found no value, expected one");
+  EXPECT_EQ(refusal({"--prune-epochs", "1", "--prune-epochs", "2"}), "--prune-epochs: found twice, expected once");
+  EXPECT_EQ(refusal({"--prune-epochs", "9223372036854775808"}),
+            "--prune-epochs: found \"9223372036854775808\", expected a whole number below 2^63");
+  EXPECT_EQ(refusal({"--prune-ratio-train", "1e400"}),
+            "--prune-ratio-train: found \"1e400\", expected a number that a double can hold");
 }
 
 TEST_F(Options, TomlRefusalsNameFileLineAndNearestKey) {
   EXPECT_THAT(refused_toml("[prune]\nepochs = 3\nepoch = 4\n"),
               HasSubstr(".toml:3: [prune] epoch: unknown key; did you mean 'epochs'?"));
   EXPECT_THAT(refused_toml("[prun]\nepochs = 3\n"),
-              HasSubstr(".toml:1: unknown section [prun]; did you mean 'prune'?"));
-  EXPECT_THAT(refused_toml("[prune]\nepochs = 'x'\n"), HasSubstr("found 'x', expected a whole number"));
+              HasSubstr(".toml:1: unknown section \"prun\"; did you mean 'prune'?"));
+  EXPECT_THAT(refused_toml("[prune]\nepochs = 'x'\n"), HasSubstr("found \"x\", expected a whole number"));
   EXPECT_THAT(refused_toml("[prune\n"), HasSubstr(".toml:1"));
-  EXPECT_THAT(refused_toml("epochs = 3\n"), HasSubstr("key 'epochs' stands outside a [section]"));
+  EXPECT_THAT(refused_toml("epochs = 3\n"), HasSubstr("key \"epochs\" stands outside a [section]"));
   EXPECT_THAT(refused_toml("[search]\nmethod = 'bdp-darts'\n"),
-              HasSubstr("found 'bdp-darts', but this program is 'darts'"));
+              HasSubstr("found \"bdp-darts\", but this program is 'darts'"));
+}
+
+TEST_F(Options, AConfigurationThatCannotBeReadIsRefused) {
+  const std::string folder = ::testing::TempDir();
+  EXPECT_EQ(refusal({"--config", folder.c_str()}), folder + ": is a folder, expected a TOML file");
+  EXPECT_EQ(refusal({"--config", "/nowhere.toml"}), "/nowhere.toml: cannot be read: No such file or directory");
 }
 
 TEST_F(Options, RecordedConfigurationReadsBackTheSame) {
@@ -114,7 +126,7 @@ TEST_F(Options, CommandLineWinsOverFileAndFileOverPreset) {
   EXPECT_EQ(sample.epochs, 5);
   EXPECT_EQ(sample.ratio_train, 0.6);
   EXPECT_EQ(std::string(sample.out), "preset");
-  EXPECT_EQ(refusal({"--preset", "large"}), "--preset: found 'large', expected one of small");
+  EXPECT_EQ(refusal({"--preset", "large"}), "--preset: found \"large\", expected one of small");
 }
 
 TEST_F(Options, HelpNamesFlagRangeAndDefault) {

@@ -75,7 +75,7 @@ TEST(Splits, RefuseBadPortionsAndEmptyParts) {
   }
   EXPECT_THAT(input_error([&] { (void)canonical_split(samples.ids, 0.1); }), HasSubstr("leaves one part empty"));
   EXPECT_THAT(input_error([&] { (void)stratified_split(samples.ids, samples.labels, 1, 0.9, 1); }),
-              HasSubstr("leaves one part empty"));
+              HasSubstr("of 3 samples, each class divided by itself, leaves one part empty"));
 }
 
 TEST(LimitSamples, BalancesClassesAndRefillsFromThoseThatHaveMore) {
