@@ -33,17 +33,17 @@ class Killed : public Searches {
       bool alive = true;
       switch (kill % 4) {
         case 0:  // while it starts
-          alive = pause(0.4);
+          alive = pause(0.3);
           break;
-        case 1:  // while a file is written
+        case 1:  // while a checkpoint is written, where the disk is slow enough for that to be seen
           alive = process.wait_until(
-              [&] { return has_temporary_file(broken) || has_temporary_file(broken / "checkpoints"); });
+              [&] { return has_temporary_file(broken / "checkpoints") || row_count(broken) > rows + 1; });
           break;
         case 2:  // between a row, its checkpoint and the removal of an older one
           alive = process.wait_until([&] { return row_count(broken) > rows; }) && pause(0.005);
           break;
         default:  // anywhere in an epoch
-          alive = process.wait_until([&] { return checkpoints(broken) != before; }) && pause(0.2);
+          alive = process.wait_until([&] { return checkpoints(broken) != before; }) && pause(0.06);
       }
       ASSERT_TRUE(alive) << "the search ended before kill " << kill << ": " << process.wait().err;
       process.signal(SIGKILL);
@@ -88,12 +88,12 @@ class Killed : public Searches {
 
 TEST_F(Killed, BdpDartsEndsAsUnbroken) {
   kill_and_resume(bdp_darts,
-                  {"--epochs", "44", "--prune-window", "4", "--prune-ratio-train", "0.05", "--prune-ratio-val", "0.05"},
+                  {"--epochs", "64", "--prune-window", "6", "--prune-ratio-train", "0.05", "--prune-ratio-val", "0.05"},
                   24);
 }
 
 TEST_F(Killed, ASearchThatCutsItsDataFirstEndsAsUnbroken) {
-  kill_and_resume(el2n, {"--epochs", "10", "--prune-runs", "1", "--prune-score-epochs", "1"}, 6);
+  kill_and_resume(el2n, {"--epochs", "16", "--prune-runs", "1", "--prune-score-epochs", "1"}, 6);
 }
 
 }  // namespace
