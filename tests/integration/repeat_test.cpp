@@ -11,6 +11,10 @@ struct Repeated {
   Arguments options;
 };
 
+void PrintTo(const Repeated& search, std::ostream* out) {
+  *out << search.name;
+}
+
 class LoaderThreads : public Searches, public ::testing::WithParamInterface<Repeated> {};
 
 TEST_P(LoaderThreads, DoNotChangeTheResult) {

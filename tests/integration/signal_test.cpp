@@ -12,6 +12,10 @@ struct Interrupted {
   Arguments options;
 };
 
+void PrintTo(const Interrupted& search, std::ostream* out) {
+  *out << search.name;
+}
+
 class Signals : public Searches, public ::testing::WithParamInterface<Interrupted> {};
 
 // Two images a step: 15 steps an epoch, so that a signal sent at an epoch's beginning ends it in its midst.
