@@ -53,6 +53,7 @@ function(flowdarts_add_search)
     flowdarts_use_torch_header(${target})
   endif()
   if(PROJECT_NAME STREQUAL "flowdarts")
+    set_property(GLOBAL APPEND PROPERTY FLOWDARTS_PROGRAMS ${target})
     # What the program says of itself, where `flowdarts list` looks; installed beside it.
     set(about "${PROJECT_BINARY_DIR}/share/flowdarts/searches")
     file(MAKE_DIRECTORY "${about}")
@@ -61,7 +62,6 @@ function(flowdarts_add_search)
       install(FILES "${about}/${target}.json" DESTINATION "${CMAKE_INSTALL_DATADIR}/flowdarts/searches")
     endif()
   endif()
-  set_property(GLOBAL APPEND PROPERTY FLOWDARTS_PROGRAMS ${target})
 endfunction()
 
 # Every recipe of policies/recipes.hpp, in kebab case, found where it is written: `using BdpDarts = Method<...`.

@@ -85,7 +85,8 @@ class SearchGraph {
   using Options = SearchOptions<Method>;
 
   /// Opens the data, the run directory and, with `resume`, its newest checkpoint. `identity`: what a checkpoint must
-  /// agree with. `config`: the complete configuration as TOML. Throws InputError.
+  /// agree with. `config`: the complete configuration as TOML. Throws InputError, for bad options and data before it
+  /// touches the run directory.
   SearchGraph(const Options& options, bool resume, Identity identity, const std::string& config,
               std::shared_ptr<Terminal> terminal)
       : options_(options),

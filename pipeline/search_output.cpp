@@ -50,6 +50,9 @@ SearchOutput::SearchOutput(const RunOptions& options, bool resume, std::shared_p
       log_(make_logger(terminal_, spdlog_level(options.log_level))),
       progress_(*terminal_) {
   add_log_file(*log_, directory_.log());
+  if (const auto& holder = directory_.lock().stale_holder()) {
+    log_->warn("{}: {} ended without releasing it", options.out.value, *holder);
+  }
 }
 
 void SearchOutput::begin(std::int64_t completed) {

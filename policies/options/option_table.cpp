@@ -168,6 +168,19 @@ void OptionTable::parse_toml(std::string_view content, const std::string& name, 
     return name + ":" + std::to_string(node.source().begin.line) + ": [" + std::string(section) + "] " +
            (std::ranges::all_of(key, [](char c) { return c > ' ' && c < '\x7f'; }) ? std::string(key) : quote(key));
   };
+  // First of all whose configuration this is: another method's has sections that mean nothing here.
+  if (const toml::table* search = document["search"].as_table()) {
+    for (const auto& [key, node] : *search) {
+      const std::string_view expected = key.str() == "method" ? method : space;
+      if (key.str() != "method" && key.str() != "space") {
+        throw InputError(place(node, "search", key.str()) + ": unknown key, expected method or space");
+      }
+      if (text_of(node) != expected) {
+        throw InputError(place(node, "search", key.str()) + ": found " + quote(text_of(node)) +
+                         ", but this program is '" + std::string(expected) + "'");
+      }
+    }
+  }
   for (const auto& [section_key, section_node] : document) {
     const std::string_view section = section_key.str();
     const toml::table* table = section_node.as_table();
@@ -175,19 +188,7 @@ void OptionTable::parse_toml(std::string_view content, const std::string& name, 
       throw InputError(name + ":" + std::to_string(section_node.source().begin.line) + ": key " + quote(section) +
                        " stands outside a [section]");
     }
-    if (section == "search") {
-      for (const auto& [key, node] : *table) {
-        const std::string_view expected = key.str() == "method" ? method : space;
-        if (key.str() != "method" && key.str() != "space") {
-          throw InputError(place(node, section, key.str()) + ": unknown key, expected method or space");
-        }
-        if (text_of(node) != expected) {
-          throw InputError(place(node, section, key.str()) + ": found " + quote(text_of(node)) +
-                           ", but this program is '" + std::string(expected) + "'");
-        }
-      }
-      continue;
-    }
+    if (section == "search") continue;
     std::vector<std::string> sections;
     for (const OptionRow& row : rows_) {
       if (std::ranges::find(sections, row.section) == sections.end()) sections.push_back(row.section);
