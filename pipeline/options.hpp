@@ -32,8 +32,8 @@ struct RunOptions {
       (Option<std::int64_t, "epochs of the search", 50, AtLeast{1}>, epochs),
       (Option<std::int64_t, "images of a step", 64, AtLeast{1}>, batch_size),
       (Option<Device, "where tensors live", Device::cpu>, device),
-      (Option<std::int64_t, "cores the search may use; 0: all", 0, AtLeast{0}>, threads),
-      (Option<std::int64_t, "threads that load data at once; 0: as --threads and --device suggest", 0, AtLeast{0}>,
+      (Option<std::int64_t, "cores the search may use; 0: all", 0, Closed{0, 1024}>, threads),
+      (Option<std::int64_t, "threads that load data at once; 0: as --threads and --device suggest", 0, Closed{0, 1024}>,
        loader_threads),
       (Option<std::int64_t, "batches in flight between the loaders and the device", 8, AtLeast{2}>, prefetch),
       (Option<std::int64_t, "checkpoints kept, the newest", 2, AtLeast{1}>, keep_checkpoints),
@@ -75,10 +75,11 @@ struct DataOptions {
        split),
       (Option<double, "part of the images that is T; the rest is V", 0.5, Open{0.0, 1.0}>, train_portion),
       (Option<std::int64_t, "side of the images; 0: the data set's own, for a folder of larger images 224", 0,
-              AtLeast{0}>,
+              Closed{0, 1024}>,
        image_size),
-      (Option<std::int64_t, "black border of small images before the random crop, pixels", 4, AtLeast{0}>, padding),
-      (Option<std::int64_t, "side of the cutout hole, pixels; 0: none", 0, AtLeast{0}>, cutout),
+      (Option<std::int64_t, "black border of small images before the random crop, pixels", 4, Closed{0, 1024}>,
+       padding),
+      (Option<std::int64_t, "side of the cutout hole, pixels; 0: none", 0, Closed{0, 1024}>, cutout),
       (Option<bool, "count and leave out broken images instead of ending", false>, skip_corrupt));
 };
 

@@ -90,22 +90,37 @@ class SearchGraph {
               std::shared_ptr<Terminal> terminal)
       : options_(options),
         space_(options.space),
-        data_(open_search_data(options.data, seed())),
+        data_(open_data(options, space_)),
         device_(open_device(options.run.device)),
         relaxation_(policy_options<roles::Relaxation>()),
         pruning_(policy_options<roles::DataPruning>()),
         importance_(policy_options<roles::Importance>()),
         stopping_(policy_options<roles::Stopping>()),
         identity_(std::move(identity)),
-        output_(options.run, resume, config, std::move(terminal)),
+        output_(options.run, resume, std::move(terminal)),
         store_(output_.directory().checkpoints(), static_cast<std::size_t>(options.run.keep_checkpoints.value)),
         loader_(data_.dataset, load_options(options.data), seed(),
                 [this](const std::string& line) { output_.log().warn("skipped: {}", line); }) {
-    check_policies();
+    warn_of_large_batches();
     identity_.emplace_back("data set", std::to_string(data_.dataset->fingerprint()));
     state_.lists = std::make_shared<const SampleLists>(data_.lists);
     resumed_ = resume && load_checkpoint();
-    if (resume) output_.directory().write_text("config.toml", config);
+    // Last: a directory without its configuration is no run yet, and a run keeps its own until the search has agreed to
+    // go on.
+    output_.directory().write_text("config.toml", config);
+  }
+
+  /// Opens the data and refuses options that do not fit it or one another: all that can be refused before anything is
+  /// written. Throws InputError.
+  static SearchData open_data(const Options& options, const Space& space) {
+    SearchData data = open_search_data(options.data, static_cast<std::uint64_t>(options.run.seed.value));
+    space.check_image_size(data.dataset->geometry().size);
+    Method::for_each_role([&]<class Role, class Policy>() {
+      if constexpr (ChecksEpochs<Policy>) {
+        Policy(options.policies[boost::hana::type_c<Role>]).check(options.run.epochs);
+      }
+    });
+    return data;
   }
 
   struct Result {
@@ -128,21 +143,32 @@ class SearchGraph {
                        threads.load);
     if (!resumed_) cut_before_search(signals);
     if (signals.requested() == 0 && state_.epoch < epochs() && !stopped_) {
-      output_.begin(state_.epoch, resumed_);
+      output_.begin(state_.epoch);
       sums_ = state_.sums;
       if constexpr (PrunesBetweenEpochs<typename Method::DataPruning>) {
         for (const Split split : all_splits) {
           if (!state_.histories[split]) state_.histories[split].emplace((*state_.lists)[split]);
         }
       }
-      run_flow_graph(bodies(signals),
-                     {.loader_threads = threads.load, .prefetch = static_cast<std::size_t>(options_.run.prefetch)},
-                     {state_.epoch, state_.step, state_.lists, state_.val_state},
-                     [this, threads] { open_tensors(threads); });
+      try {
+        run_flow_graph(bodies(signals),
+                       {.loader_threads = threads.load, .prefetch = static_cast<std::size_t>(options_.run.prefetch)},
+                       {state_.epoch, state_.step, state_.lists, state_.val_state},
+                       [this, threads] { with_plain_errors([&] { open_tensors(threads); }); });
+      } catch (const std::exception& error) {
+        output_.fail(error.what());
+        throw;
+      }
       output_.finish();
     }
     Result result{
         .finished = state_.epoch == epochs() || stopped_, .signal = signals.requested(), .epochs = state_.epoch};
+    if (!result.finished) {
+      const std::string place = state_.step > 0 ? "in epoch " + std::to_string(state_.epoch + 1) + " after step " +
+                                                      std::to_string(state_.step)
+                                                : "after epoch " + std::to_string(state_.epoch);
+      output_.log().info("interrupted {}; --resume continues there", place);
+    }
     result.samples = {static_cast<std::int64_t>(state_.lists->train.size()),
                       static_cast<std::int64_t>(state_.lists->val.size())};
     result.genotype = genotype_;
@@ -186,6 +212,10 @@ class SearchGraph {
 
    private:
     void replace(SampleLists lists, Split split) {
+      if (lists[split].empty()) {
+        throw InputError("data pruning before the search leaves no sample of " + std::string(name_of(split)) +
+                         ", expected at least one of its " + std::to_string((*search_.state_.lists)[split].size()));
+      }
       search_.output_.log().info("{} keeps {} of {} samples", name_of(split), lists[split].size(),
                                  (*search_.state_.lists)[split].size());
       search_.state_.lists = std::make_shared<const SampleLists>(std::move(lists));
@@ -231,13 +261,7 @@ class SearchGraph {
     return threads;
   }
 
-  void check_policies() {
-    const auto check = [this](const auto& policy) {
-      if constexpr (ChecksEpochs<std::remove_cvref_t<decltype(policy)>>) policy.check(epochs());
-    };
-    check(pruning_);
-    check(importance_);
-    check(stopping_);
+  void warn_of_large_batches() {
     for (const Split split : all_splits) {
       const auto size = static_cast<std::int64_t>(data_.lists[split].size());
       if (batch_size() > size) {
@@ -337,27 +361,41 @@ class SearchGraph {
   };
 
   [[noreturn]] void refuse_loss(const Unchecked& check) {
-    std::vector<std::pair<std::string, torch::Tensor>> suspects;
-    for (std::size_t m = 0; m < arch_step_->optimizer().alphas().size(); ++m) {
-      suspects.emplace_back("alpha " + std::to_string(m), arch_step_->optimizer().alphas()[m]);
-    }
-    for (const auto& parameter : supernet_->named_parameters())
-      suspects.emplace_back("weight " + parameter.key(), parameter.value());
+    auto suspects = trained_tensors();
     for (const auto& buffer : supernet_->named_buffers())
       suspects.emplace_back("statistic " + buffer.key(), buffer.value());
     std::string culprit = first_non_finite(suspects);
     if (culprit.empty()) culprit = "none of alpha, weights and statistics; the logits overflowed";
+    refuse(std::string("the loss is ") + (std::isnan(check.results->loss()) ? "nan" : "infinite") + " in the " +
+               check.stage + " of epoch " + std::to_string(check.epoch + 1) + ", step " +
+               std::to_string(check.step + 1),
+           culprit);
+  }
+
+  [[noreturn]] void refuse(const std::string& what, const std::string& culprit) const {
     const auto checkpoints = store_.list();
-    throw RunError("the loss is " + std::to_string(check.results->loss()) + " in the " + check.stage + " of epoch " +
-                   std::to_string(check.epoch + 1) + ", step " + std::to_string(check.step + 1) +
-                   "; first tensor that is not finite: " + culprit +
+    throw RunError(what + "; first tensor that is not finite: " + culprit +
                    "; last good checkpoint: " + (checkpoints.empty() ? "none" : checkpoints.back().path.string()));
+  }
+
+  [[nodiscard]] std::vector<std::pair<std::string, torch::Tensor>> trained_tensors() const {
+    std::vector<std::pair<std::string, torch::Tensor>> tensors;
+    for (std::size_t m = 0; m < arch_step_->optimizer().alphas().size(); ++m) {
+      tensors.emplace_back("alpha " + std::to_string(m), arch_step_->optimizer().alphas()[m]);
+    }
+    for (const auto& parameter : supernet_->named_parameters())
+      tensors.emplace_back("weight " + parameter.key(), parameter.value());
+    return tensors;
   }
 
   EpochReport end_epoch(const std::shared_ptr<const EpochPlan>& plan) {
     EpochReport report;
     const std::int64_t completed = plan->epoch() + 1;
     const torch::NoGradGuard no_grad;
+    // The losses tell of every update but the last.
+    if (const std::string culprit = first_non_finite(trained_tensors()); !culprit.empty()) {
+      refuse("the last update of epoch " + std::to_string(completed) + " overflowed", culprit);
+    }
     const std::vector<torch::Tensor> weights = arch_step_->op_weights();
     report.alphas = to_doubles(arch_step_->optimizer().alphas());
     report.weights = to_doubles(weights);
@@ -448,9 +486,9 @@ class SearchGraph {
       return plan_epoch(request, batch_size(), seed(), trains_alpha);
     };
     bodies.load = [this](const BatchPlan& plan) { return loader_.load(plan); };
-    bodies.step = [this](StepInput&& input) { return step(std::move(input)); };
-    bodies.end_epoch = [this](const auto& plan) { return end_epoch(plan); };
-    bodies.snapshot = [this] { return snapshot(); };
+    bodies.step = [this](StepInput&& input) { return with_plain_errors([&] { return step(std::move(input)); }); };
+    bodies.end_epoch = [this](const auto& plan) { return with_plain_errors([&] { return end_epoch(plan); }); };
+    bodies.snapshot = [this] { return with_plain_errors([&] { return snapshot(); }); };
     bodies.accumulate = [this](const StepReport& report) { accumulate(report); };
     bodies.plan_ahead = [this](const EpochPlan& plan) -> std::optional<PlanRequest> {
       const std::int64_t completed = plan.epoch() + 1;
@@ -545,7 +583,10 @@ class SearchGraph {
   std::optional<PlanRequest> finish_epoch(const EpochClose& close, const PerSplit<PruneReport>& pruned,
                                           const EpochReport& report) {
     const EpochPlan& plan = *close.plan;
-    EpochRecord record{.close = &close, .pruned = &pruned, .report = &report, .epochs = epochs()};
+    // What a search that stops here would have lost, it keeps.
+    const bool prunes = close.prunes && !report.stop;
+    const PerSplit<PruneReport> untouched;
+    EpochRecord record{.close = &close, .pruned = prunes ? &pruned : &untouched, .report = &report, .epochs = epochs()};
     record.lr = cosine_lr(options_.weights, plan.epoch(), epochs());
     for (const Split split : all_splits) {
       record.balance[split] = class_balance(class_counts((*plan.request.lists)[split], *data_.dataset));
@@ -556,7 +597,6 @@ class SearchGraph {
     output_.epoch(record, Space::to_json(genotype_), Space::to_dot(genotype_));
 
     SearchState next{.epoch = plan.epoch() + 1, .lists = plan.request.lists, .val_state = plan.val_state_after};
-    const bool prunes = close.prunes && !report.stop;
     if (prunes) {
       next.lists = std::make_shared<const SampleLists>(SampleLists{pruned.train.kept, pruned.val.kept});
       next.val_state = {plan.val_state_after.pass + 1, 0};
@@ -592,7 +632,7 @@ class SearchGraph {
       if (interruption.histories[split]) state.histories[split] = *interruption.histories[split];
     }
     save_checkpoint(state, *interruption.snapshot, false);
-    output_.log().info("interrupted in epoch {} after step {}; --resume continues there", state.epoch + 1, state.step);
+    state_.step = state.step;
   }
 
   void save_checkpoint(const SearchState& state, const Snapshot& snapshot, bool stopped) {

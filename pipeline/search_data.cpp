@@ -1,4 +1,6 @@
 #include <flowdarts/pipeline/search_data.hpp>
+#include <flowdarts/spaces/support/error.hpp>
+#include <flowdarts/stages/load/augment.hpp>
 #include <flowdarts/stages/load/sampler.hpp>
 #include <flowdarts/stages/load/split.hpp>
 
@@ -7,12 +9,17 @@
 namespace flowdarts {
 
 SearchData open_search_data(const DataOptions& options, std::uint64_t seed) {
+  if (options.data.value.empty() && options.dataset.value != DatasetKind::fashion_mnist) {
+    throw InputError("--data: found nothing, expected the folder that holds the files of " +
+                     std::string(name_in_options(options.dataset.value)));
+  }
   SearchData data;
   data.dataset = open_dataset({.kind = std::string(name_in_options(options.dataset.value)),
                                .path = options.data.value,
                                .part = Part::train,
                                .skip_corrupt = options.skip_corrupt,
                                .image_size = static_cast<int>(options.image_size.value)});
+  const Augmentation fits(data.dataset->geometry(), data.dataset->normalisation(), load_options(options));
   std::vector<std::int64_t> ids(static_cast<std::size_t>(data.dataset->size()));
   std::iota(ids.begin(), ids.end(), 0);
   const std::int32_t classes = data.dataset->classes();
@@ -33,6 +40,7 @@ LoadOptions load_options(const DataOptions& options) {
 }
 
 EpochPlan plan_epoch(const PlanRequest& request, std::int64_t batch_size, std::uint64_t seed, bool with_val) {
+  if (request.lists->train.empty()) throw InputError("no samples left in train, expected at least one");
   EpochPlan plan{.request = request, .val_state_after = request.val_state};
   const std::vector<std::int64_t> order = epoch_order(request.lists->train, seed, Split::train, request.epoch);
   for (std::size_t begin = 0; begin < order.size(); begin += static_cast<std::size_t>(batch_size)) {

@@ -16,12 +16,13 @@ struct SearchData {
   SampleLists lists;  ///< T and V before any pruning
 };
 
-/// Opens the data set and makes T and V. Throws InputError.
+/// Opens the data set and makes T and V. Throws InputError, also for loading options that do not fit the images.
 SearchData open_search_data(const DataOptions& options, std::uint64_t seed);
 
 LoadOptions load_options(const DataOptions& options);
 
-/// What one epoch visits: T shuffled by (seed, epoch), V from its iterator where `with_val`.
+/// What one epoch visits: T shuffled by (seed, epoch), V from its iterator where `with_val`. Throws InputError
+/// where one is empty.
 EpochPlan plan_epoch(const PlanRequest& request, std::int64_t batch_size, std::uint64_t seed, bool with_val);
 
 /// How many samples of each class a list holds: [classes].

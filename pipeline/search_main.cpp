@@ -71,7 +71,8 @@ int run_checked(const SearchProgram& program, std::span<const char* const> argum
   }
   const std::string config = table.to_toml(facts.recipe, facts.space);
   if (asked.dry_run) {
-    std::cout << config << "\n" << program.plan();
+    const std::string plan = program.plan();  // first: it may refuse
+    std::cout << config << "\n" << plan;
     return 0;
   }
   const SearchSummary summary =
@@ -100,7 +101,9 @@ int run_search_program(const SearchProgram& program, std::span<const char* const
     std::cerr << std::filesystem::path(arguments[0]).filename().string() << ": " << line << "\n";
   };
   try {
-    return run_checked(program, arguments);
+    const int code = run_checked(program, arguments);
+    if (!std::cout.flush()) throw RunError("cannot write to standard output");
+    return code;
   } catch (const InputError& error) {
     complain(error.what());
     return 2;

@@ -72,8 +72,8 @@ int search_main(const std::string& recipe, int argc, char** argv) {
       .run = &options.run,
       .plan =
           [&] {
-            return describe_steps(open_search_data(options.data, static_cast<std::uint64_t>(options.run.seed.value)),
-                                  options.run);
+            const typename Method::Space space(options.space);
+            return describe_steps(SearchGraph<Method>::open_data(options, space), options.run);
           },
       .search =
           [&](bool resume, const Identity& identity, const std::string& config, std::shared_ptr<Terminal> terminal) {

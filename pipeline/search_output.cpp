@@ -44,26 +44,17 @@ Json prune_row(const PruneReport& report) {
 
 }  // namespace
 
-SearchOutput::SearchOutput(const RunOptions& options, bool resume, const std::string& config,
-                           std::shared_ptr<Terminal> terminal)
+SearchOutput::SearchOutput(const RunOptions& options, bool resume, std::shared_ptr<Terminal> terminal)
     : terminal_(std::move(terminal)),
       directory_(resume ? RunDirectory::resume(options.out.value) : RunDirectory::create(options.out.value)),
       log_(make_logger(terminal_, spdlog_level(options.log_level))),
       progress_(*terminal_) {
   add_log_file(*log_, directory_.log());
-  // A directory without its configuration is no run yet. A resumed one keeps its own until the search has agreed to go
-  // on.
-  if (!resume) directory_.write_text("config.toml", config);
 }
 
-void SearchOutput::begin(std::int64_t completed, bool resumed) {
-  if (resumed) {
-    metrics_.emplace(MetricsWriter::resume(directory_.metrics(), completed));
-    events_.emplace(directory_.events(), completed + 1);
-  } else {
-    metrics_.emplace(directory_.metrics());
-    events_.emplace(directory_.events());
-  }
+void SearchOutput::begin(std::int64_t completed) {
+  metrics_.emplace(MetricsWriter::resume(directory_.metrics(), completed));
+  events_.emplace(directory_.events(), completed + 1);
   start_ = epoch_start_ = Clock::now();
 }
 
@@ -163,6 +154,13 @@ void SearchOutput::epoch(const EpochRecord& record, const std::string& genotype_
                         .train_left = static_cast<std::int64_t>(close.plan->request.lists->train.size()),
                         .val_left = static_cast<std::int64_t>(close.plan->request.lists->val.size())},
                        seconds);
+}
+
+void SearchOutput::fail(const std::string& reason) {
+  progress_.finish();
+  spdlog::logger file("flowdarts", log_->sinks().back());
+  file.set_error_handler([](const std::string&) {});  // a full disk is most likely what the reason says
+  file.error(reason);
 }
 
 }  // namespace flowdarts

@@ -34,12 +34,12 @@ struct EpochRecord {
 
 class SearchOutput {
  public:
-  /// Locks the run directory and opens its log. `config`: the complete configuration, config.toml of a new run.
-  SearchOutput(const RunOptions& options, bool resume, const std::string& config, std::shared_ptr<Terminal> terminal);
+  /// Locks the run directory and opens its log.
+  SearchOutput(const RunOptions& options, bool resume, std::shared_ptr<Terminal> terminal);
 
-  /// Opens metrics and events; a resumed search drops what they say of epochs it does again. completed: epochs done
-  /// before.
-  void begin(std::int64_t completed, bool resumed);
+  /// Opens metrics and events. What they say of epochs after the `completed` ones, which this search does again, is
+  /// dropped: also where a run was killed before its first checkpoint.
+  void begin(std::int64_t completed);
 
   /// After each step.
   void step(const StepReport& report, const EpochSums& sums, std::int64_t epochs);
@@ -48,6 +48,9 @@ class SearchOutput {
   void epoch(const EpochRecord& record, const std::string& genotype_json, const std::string& genotype_dot);
 
   void finish() { progress_.finish(); }
+
+  /// Says in log.txt why the search failed; on the terminal its program does.
+  void fail(const std::string& reason);
 
   [[nodiscard]] spdlog::logger& log() { return *log_; }
   [[nodiscard]] const RunDirectory& directory() const { return directory_; }

@@ -2,6 +2,7 @@
 // Tensors on their way to the host and back.
 
 #include <flowdarts/pipeline/messages.hpp>
+#include <flowdarts/spaces/support/error.hpp>
 
 #include <torch/torch.h>
 
@@ -32,6 +33,16 @@ void restore_tensors(const std::vector<torch::Tensor>& tensors, std::span<const 
 
 /// The first named tensor that holds a NaN or an infinity, with that value; empty when all are finite.
 std::string first_non_finite(const std::vector<std::pair<std::string, torch::Tensor>>& tensors);
+
+/// Runs `body`. LibTorch's errors, which carry a stack trace, leave it as RunErrors without.
+template <class Body>
+auto with_plain_errors(Body&& body) {
+  try {
+    return body();
+  } catch (const c10::Error& error) {
+    throw RunError(error.what_without_backtrace());
+  }
+}
 
 /// The matrices as doubles, row-major.
 std::vector<std::vector<double>> to_doubles(const std::vector<torch::Tensor>& matrices);

@@ -11,11 +11,17 @@ NasBench201::NasBench201(Options options)
                  ? nas_bench_201::BenchmarkTable::shipped()
                  : nas_bench_201::BenchmarkTable::load(options_.benchmark_table.value)) {}
 
-std::shared_ptr<Supernet> NasBench201::make_supernet(std::int64_t classes, int image_size) const {
-  if (image_size % 4 != 0) {
+void NasBench201::check_image_size(int image_size) {
+  // The supernet halves the resolution twice, and batch norm needs more than one value of a channel even where a batch
+  // has one image.
+  if (image_size % 4 != 0 || image_size < 8) {
     throw InputError("--image-size: found " + std::to_string(image_size) +
-                     ", expected a multiple of 4: the supernet halves the resolution twice");
+                     ", expected a multiple of 4, at least 8: the supernet halves the resolution twice");
   }
+}
+
+std::shared_ptr<Supernet> NasBench201::make_supernet(std::int64_t classes, int image_size) const {
+  check_image_size(image_size);
   return std::make_shared<nas_bench_201::OracleSupernet>(nas_bench_201::SupernetSpec{
       .channels = options_.channels,
       .cells = options_.cells,

@@ -35,7 +35,10 @@ class NasBench201 {
   /// Reads the table of true accuracies. Throws InputError where options.benchmark_table is no such table.
   explicit NasBench201(Options options);
 
-  /// images are image_size x image_size, a multiple of 4, else InputError.
+  /// Throws InputError unless images of this side can be searched with: a multiple of 4, at least 8.
+  static void check_image_size(int image_size);
+
+  /// images are image_size x image_size; throws as check_image_size.
   [[nodiscard]] std::shared_ptr<Supernet> make_supernet(std::int64_t classes, int image_size) const;
 
   /// scores: the one [6, 5] matrix, row-major; the largest of each row wins.
