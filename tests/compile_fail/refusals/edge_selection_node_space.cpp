@@ -1,4 +1,4 @@
-// one op an edge where every node keeps two inputs.
+// One op an edge where every node keeps two inputs.
 
 #include "policies.hpp"
 

@@ -1,4 +1,4 @@
-// the variance of error needs the same samples in the same set for a window.
+// The variance of error needs the same samples in the same set for a window.
 
 #include "policies.hpp"
 

@@ -1,4 +1,4 @@
-// the two passes of the difference quotient would see different networks.
+// The two passes of the difference quotient would see different networks.
 
 #include "policies.hpp"
 

@@ -1,4 +1,4 @@
-// nothing to unroll.
+// Nothing to unroll.
 
 #include "policies.hpp"
 

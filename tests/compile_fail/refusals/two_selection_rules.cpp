@@ -1,4 +1,4 @@
-// only one rule can define the result.
+// Only one rule can define the result.
 
 #include "policies.hpp"
 

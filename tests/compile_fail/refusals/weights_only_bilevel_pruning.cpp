@@ -1,4 +1,4 @@
-// pruning V by errors of arch steps that never happen.
+// Pruning V by errors of arch steps that never happen.
 
 #include "policies.hpp"
 
