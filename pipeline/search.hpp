@@ -85,8 +85,7 @@ class SearchGraph {
   using Options = SearchOptions<Method>;
 
   /// Opens the data, the run directory and, with `resume`, its newest checkpoint. `identity`: what a checkpoint must
-  /// agree with. `config`: the complete configuration as TOML. Throws InputError, for bad options and data before it
-  /// touches the run directory.
+  /// agree with. `config`: the complete configuration as TOML. Throws InputError.
   SearchGraph(const Options& options, bool resume, Identity identity, const std::string& config,
               std::shared_ptr<Terminal> terminal)
       : options_(options),

@@ -34,7 +34,7 @@ TEST_F(Resume, RefusesAnotherSearch) {
   expect_refused_unchanged(bdp_darts, resume + Arguments{"--channels", "2"}, {file, "--channels", "'1'", "'2'"});
   expect_refused_unchanged(bdp_darts, resume + Arguments{"--prune-ratio-val", "0.25"},
                            {file, "--prune-ratio-val", "'0.15'", "'0.25'"});
-  expect_refused_unchanged(darts, resume, {"config.toml:2", "method", "'bdp-darts'", "'darts'"});
+  expect_refused_unchanged(darts, resume, {"config.toml:2", "method", "\"bdp-darts\"", "'darts'"});
   // Without its configuration the checkpoint itself says whose it is.
   const std::string config = read(run_ / "config.toml");
   fs::remove(run_ / "config.toml");

@@ -116,6 +116,7 @@ struct RecordingSpace {
   using Options = NoOptions;
 
   explicit RecordingSpace(const Options& = {}) {}
+  static void check_image_size(int) {}
   [[nodiscard]] std::shared_ptr<Supernet> make_supernet(std::int64_t classes, int) const {
     return std::make_shared<RecordingSupernet>(classes);
   }
