@@ -17,7 +17,7 @@ endfunction()
 #
 # The program flowdarts-NAME-SPACE, which searches SPACE (a folder of spaces/, in kebab case). RECIPE names a template of
 # <flowdarts/policies/recipes.hpp> in kebab case and defaults to NAME; POLICIES lists C++ types instead, those of one's own from
-# HEADERS. `flowdarts list` shows the program.
+# HEADERS. `flowdarts list` shows the programs of flowdarts itself.
 function(flowdarts_add_search)
   cmake_parse_arguments(ARG "" "NAME;SPACE;RECIPE" "POLICIES;HEADERS;LIBS" ${ARGN})
   if(NOT ARG_NAME OR NOT ARG_SPACE OR ARG_UNPARSED_ARGUMENTS)

@@ -2,12 +2,13 @@
 // The flow graph of a search. It knows what follows what, keeps order, bounds what is in flight and ends cleanly; what
 // happens in each node is given to it.
 //
+// clang-format off
 //   plan -> batches -> tickets -> limit -> load -> restore order -> device executor -> accumulate -+-> prune train -+
-//     ^                            ^                                                      |  |      +-> prune val
-//     ---+-> join |                            +------------------ batches done --------------------- +  +----- epoch
-//     report ----+    |
-//     +-------------------------------- next epoch ----------------------------------------+-------- finish epoch
-//     <-------+
+//     ^                             ^                                                      |  |    +-> prune val ---+-> join
+//     |                             +------------------ batches done ----------------------+  |                     |    |
+//     |                                                                                       +--- epoch report ----+    |
+//     +------------------------------------ next epoch -------------------------------- finish epoch <-------------------+
+// clang-format on
 
 #include <cstddef>
 #include <flowdarts/pipeline/messages.hpp>

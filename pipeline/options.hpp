@@ -43,9 +43,10 @@ struct RunOptions {
       (Option<LogLevel, "least important lines that are logged", LogLevel::info>, log_level));
 };
 
-/// Options of [run] and [data] that a resumed search may have otherwise without being another search.
-inline constexpr std::array<std::string_view, 8> not_identity{
-    "out", "device", "threads", "loader-threads", "prefetch", "keep-checkpoints", "log-level", "data"};
+/// Options that a resumed search may have otherwise without being another search.
+inline constexpr std::array<std::string_view, 9> not_identity{
+    "out",       "device", "threads",        "loader-threads", "prefetch", "keep-checkpoints",
+    "log-level", "data",   "benchmark-table"};
 
 enum class DatasetKind : std::uint8_t { fashion_mnist, mnist, cifar10, cifar100, folder };
 

@@ -1,5 +1,5 @@
 #pragma once
-// SearchGraph<Method>: the search loop of the methods reference (section 1, hooks H1 to H10) on the flow graph, with
+// SearchGraph<Method>: the search loop of docs/architecture.md (hooks H1 to H10) on the flow graph, with
 // the hooks filled by the method's policies.
 
 #include <flowdarts/pipeline/flow_graph.hpp>
@@ -141,9 +141,10 @@ class SearchGraph {
     output_.log().info("{} images of {} classes; T {}, V {}; {} threads, {} of them load", data_.dataset->size(),
                        data_.dataset->classes(), state_.lists->train.size(), state_.lists->val.size(), threads.compute,
                        threads.load);
+    at::set_num_threads(threads.compute);
     if (!resumed_) cut_before_search(signals);
     if (signals.requested() == 0 && state_.epoch < epochs() && !stopped_) {
-      output_.begin(state_.epoch);
+      output_.begin(state_.epoch, state_.sums.samples.train + state_.sums.samples.val);
       sums_ = state_.sums;
       if constexpr (PrunesBetweenEpochs<typename Method::DataPruning>) {
         for (const Split split : all_splits) {
@@ -473,6 +474,8 @@ class SearchGraph {
     const auto visit = [&](const char* role, auto& policy) {
       if constexpr (HasState<std::remove_cvref_t<decltype(policy)>>) f(role, policy);
     };
+    visit(roles::Bilevel::name, arch_step_->bilevel());
+    visit(roles::ArchRegularizer::name, arch_step_->regularizer());
     visit(roles::DataPruning::name, pruning_);
     visit(roles::Importance::name, importance_);
     visit(roles::Stopping::name, stopping_);

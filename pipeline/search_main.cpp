@@ -25,8 +25,7 @@ Identity identity_of(const ProgramFacts& facts, const OptionTable& table) {
   Identity identity{{"space", facts.space}};
   for (const auto& [role, name] : facts.policies) identity.emplace_back(role + " policy", name);
   for (const OptionRow& row : table.rows()) {
-    const bool free = (row.section == "run" || row.section == "data") &&
-                      std::ranges::find(not_identity, row.name) != not_identity.end();
+    const bool free = std::ranges::find(not_identity, row.name) != not_identity.end();
     if (!free) identity.emplace_back("--" + row.flag, row.get());
   }
   return identity;

@@ -1,6 +1,7 @@
 #include <flowdarts/pipeline/search_output.hpp>
 
 #include <nlohmann/json.hpp>
+#include <utility>
 
 namespace flowdarts {
 namespace {
@@ -55,7 +56,8 @@ SearchOutput::SearchOutput(const RunOptions& options, bool resume, std::shared_p
   }
 }
 
-void SearchOutput::begin(std::int64_t completed) {
+void SearchOutput::begin(std::int64_t completed, std::int64_t images_before) {
+  images_before_ = images_before;
   metrics_.emplace(MetricsWriter::resume(directory_.metrics(), completed));
   events_.emplace(directory_.events(), completed + 1);
   start_ = epoch_start_ = Clock::now();
@@ -92,7 +94,7 @@ void SearchOutput::epoch(const EpochRecord& record, const std::string& genotype_
   const std::int64_t number = close.plan->epoch() + 1;
   const double seconds = std::chrono::duration<double>(Clock::now() - epoch_start_).count();
   epoch_start_ = Clock::now();
-  const double images = static_cast<double>(sums.samples.train + sums.samples.val);
+  const auto images = static_cast<double>(sums.samples.train + sums.samples.val - std::exchange(images_before_, 0));
 
   Json accuracies = Json::object();
   for (const auto& [set, accuracy] : record.true_accuracies) accuracies[set] = accuracy;

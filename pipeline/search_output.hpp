@@ -38,8 +38,9 @@ class SearchOutput {
   SearchOutput(const RunOptions& options, bool resume, std::shared_ptr<Terminal> terminal);
 
   /// Opens metrics and events. What they say of epochs after the `completed` ones, which this search does again, is
-  /// dropped: also where a run was killed before its first checkpoint.
-  void begin(std::int64_t completed);
+  /// dropped: also where a run was killed before its first checkpoint. images_before: of the first epoch, seen by an
+  /// earlier process.
+  void begin(std::int64_t completed, std::int64_t images_before);
 
   /// After each step.
   void step(const StepReport& report, const EpochSums& sums, std::int64_t epochs);
@@ -67,6 +68,7 @@ class SearchOutput {
   Clock::time_point epoch_start_ = Clock::now();
   Clock::time_point start_ = Clock::now();
   std::int64_t steps_seen_ = 0;
+  std::int64_t images_before_ = 0;
   std::optional<MetricsWriter> metrics_;
   std::optional<EventWriter> events_;
 };

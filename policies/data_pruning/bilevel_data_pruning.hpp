@@ -14,7 +14,7 @@ namespace flowdarts {
 
 /// BDP: every W epochs T loses the samples whose error fluctuated least over the window and V those whose error
 /// fluctuated most (variance of error, VoE), within class caps that tighten as classes become unbalanced.
-/// Bi-level Data Pruning for differentiable NAS, Algorithm 1; the readings are those of the methods reference, A2.
+/// Bi-level Data Pruning for differentiable NAS, Algorithm 1; the readings are those of docs/methods/bdp-darts.md.
 struct BilevelDataPruning {
   using role = roles::DataPruning;
   static constexpr const char* name = "BilevelDataPruning";
@@ -41,7 +41,7 @@ struct BilevelDataPruning {
 
   explicit BilevelDataPruning(Options options = {}) : options_(std::move(options)) {}
 
-  /// The presets of methods reference A2.4, each with its number of epochs.
+  /// Presets that end at the shares of the data the paper reports, each with its number of epochs.
   static std::vector<Preset> presets() {
     const auto make = [](std::string preset, std::string help, std::string epochs, std::string window,
                          std::string train, std::string val) {

@@ -15,7 +15,7 @@ constexpr std::array<std::pair<Criterion, std::string_view>, 2> names_of(Criteri
   return {{{Criterion::low, "low"}, {Criterion::high, "high"}}};
 }
 
-/// One pruning event of one split (BDP, Algorithm 1; methods reference A2.3 step 3).
+/// One pruning event of one split (BDP, Algorithm 1; docs/methods/bdp-darts.md).
 struct PruneRule {
   double ratio = 0;                      ///< p: the part of the current set to remove, in [0, 1)
   std::int64_t events = 1;               ///< n: nominal number of events in the whole search, floor(E / W), >= 1

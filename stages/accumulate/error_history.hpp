@@ -8,7 +8,7 @@
 
 namespace flowdarts {
 
-/// Variance of error of every sample of a split, in the order of its ids (BDP; methods: A2, points 2 and 3a).
+/// Variance of error of every sample of a split, in the order of its ids (BDP, section 3; docs/methods/bdp-darts.md).
 struct VarianceOfError {
   std::vector<double> variance;        // population variance (divisor: epochs observed) of the window; 0 below 2 epochs
   std::vector<std::uint32_t> epochs;   // epochs of the window in which the sample was observed

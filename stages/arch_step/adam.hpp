@@ -9,7 +9,7 @@
 
 namespace flowdarts {
 
-/// How alpha is trained: Adam with L2 added to the gradient (methods reference 0.2).
+/// How alpha is trained: Adam with L2 added to the gradient (docs/methods/darts.md).
 struct ArchOptions {
   BOOST_HANA_DEFINE_STRUCT(ArchOptions, (Option<double, "learning rate of alpha", 3e-4, Above{0.0}>, lr),
                            (Option<double, "Adam's first decay rate", 0.5, HalfOpen{0.0, 1.0}>, beta1),

@@ -81,7 +81,8 @@ class ArchStep {
 
   [[nodiscard]] Adam& optimizer() { return adam_; }
   [[nodiscard]] const Adam& optimizer() const { return adam_; }
-  [[nodiscard]] const Relaxation& relaxation() const { return relaxation_; }
+  [[nodiscard]] Bilevel& bilevel() { return bilevel_; }
+  [[nodiscard]] ArchRegularizer& regularizer() { return regularizer_; }
 
  private:
   Evaluation evaluate(const DeviceBatch& batch) {

@@ -26,7 +26,8 @@ std::shared_ptr<const Dataset> open_dataset(const DatasetConfig& given) {
                      "', expected fashion-mnist, mnist, cifar10, cifar100 or folder");
   }
   if (config.path.empty()) {
-    if (config.kind != "fashion-mnist") throw InputError("data set " + config.kind + " needs the path of its files");
+    if (config.kind != "fashion-mnist")
+      throw InputError("data set " + config.kind + " needs the path of its files: --data");
     config.path = "/usr/share/datasets/fashion-mnist";
   }
   const bool folder = config.kind == "folder";

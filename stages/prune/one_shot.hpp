@@ -10,8 +10,8 @@
 namespace flowdarts {
 
 /// Drops floor(fraction * size) samples of one set, those with the lowest or the highest scores, ties by position
-/// (methods: A2, point 8, Table 2). Returns the kept positions, ascending. InputError if the fraction is not in [0, 1),
-/// RunError as rank().
+/// (BDP, Table 2; docs/methods/one-shot-el2n.md). Returns the kept positions, ascending. InputError if the fraction is
+/// not in [0, 1), RunError as rank().
 [[nodiscard]] std::vector<std::uint32_t> one_shot_cut(std::span<const double> scores, double fraction,
                                                       Criterion criterion, Sorter sorter = {});
 

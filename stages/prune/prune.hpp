@@ -1,6 +1,6 @@
 #pragma once
 // One event of bi-level data pruning (BDP): which samples of one split leave, given their scores.
-// Exactly step 3 of A2 in the methods reference: counts, balance, caps, ranking, removal.
+// BDP, Algorithm 1, as docs/methods/bdp-darts.md reads it: counts, balance, caps, ranking, removal.
 
 #include <cstddef>
 #include <cstdint>

@@ -9,7 +9,7 @@
 namespace flowdarts {
 
 /// How the supernet's weights are trained: SGD with momentum, gradient-norm clipping and a cosine learning rate
-/// (methods reference 0.2, 0.5).
+/// (docs/methods/darts.md).
 struct WeightOptions {
   BOOST_HANA_DEFINE_STRUCT(
       WeightOptions, (Option<double, "learning rate of the first epoch", 0.025, Above{0.0}>, lr),

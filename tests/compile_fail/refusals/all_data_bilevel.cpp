@@ -1,4 +1,4 @@
-// Methods reference D.4, 3: V would be a part of T.
+// V would be a part of T.
 
 #include "policies.hpp"
 

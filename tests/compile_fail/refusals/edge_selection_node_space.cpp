@@ -1,4 +1,4 @@
-// Methods reference D.4, 17: one op an edge where every node keeps two inputs.
+// One op an edge where every node keeps two inputs.
 
 #include "policies.hpp"
 

@@ -1,4 +1,4 @@
-// Methods reference D.4, 17: two inputs a node where every edge keeps one op.
+// Two inputs a node where every edge keeps one op.
 
 #include "policies.hpp"
 

@@ -1,4 +1,4 @@
-// Methods reference D.4, 21, where another role draws the sets anew.
+// Where another role draws the sets anew.
 
 #include "policies.hpp"
 

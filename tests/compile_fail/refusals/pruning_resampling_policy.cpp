@@ -1,4 +1,4 @@
-// Methods reference D.4, 21: the variance of error needs the same samples in the same set for a window.
+// The variance of error needs the same samples in the same set for a window.
 
 #include "policies.hpp"
 

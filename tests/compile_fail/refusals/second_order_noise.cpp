@@ -1,4 +1,4 @@
-// Methods reference D.4, 5: the two passes of the difference quotient would see different networks.
+// The two passes of the difference quotient would see different networks.
 
 #include "policies.hpp"
 

@@ -1,4 +1,4 @@
-// Methods reference D.4, 4: nothing to unroll.
+// Nothing to unroll.
 
 #include "policies.hpp"
 

@@ -1,4 +1,4 @@
-// Methods reference D.4, 4, with the policies the other way round.
+// Second order beside weights only, with the policies the other way round.
 
 #include "policies.hpp"
 

@@ -1,4 +1,4 @@
-// Methods reference D.4, 15: only one rule can define the result.
+// Only one rule can define the result.
 
 #include "policies.hpp"
 

@@ -1,4 +1,4 @@
-// Methods reference D.4, 1: a loss on alpha where no alpha is trained.
+// A loss on alpha where no alpha is trained.
 
 #include "policies.hpp"
 

@@ -1,4 +1,4 @@
-// Methods reference D.4, 1: ranking by alpha where no alpha is trained.
+// Ranking by alpha where no alpha is trained.
 
 #include "policies.hpp"
 

@@ -1,4 +1,4 @@
-// Methods reference D.4, 2: pruning V by errors of arch steps that never happen.
+// Pruning V by errors of arch steps that never happen.
 
 #include "policies.hpp"
 
