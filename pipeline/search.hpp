@@ -141,7 +141,7 @@ class SearchGraph {
     output_.log().info("{} images of {} classes; T {}, V {}; {} threads, {} of them load", data_.dataset->size(),
                        data_.dataset->classes(), state_.lists->train.size(), state_.lists->val.size(), threads.compute,
                        threads.load);
-    if (!resumed_) cut_before_search(signals);
+    if (!resumed_) cut_before_search(signals, threads);
     if (signals.requested() == 0 && state_.epoch < epochs() && !stopped_) {
       output_.begin(state_.epoch);
       sums_ = state_.sums;
@@ -271,8 +271,9 @@ class SearchGraph {
     }
   }
 
-  void cut_before_search(const StopSignals& signals) {
+  void cut_before_search(const StopSignals& signals, const Threads& threads) {
     if constexpr (CutsBeforeSearch<typename Method::DataPruning, BeforeSearch>) {
+      at::set_num_threads(threads.compute);
       BeforeSearch setting(*this, signals);
       pruning_.before_search(setting);
     }

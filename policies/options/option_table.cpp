@@ -119,6 +119,19 @@ void OptionTable::read_toml(const std::filesystem::path& file, std::string_view 
     return file.string() + ":" + std::to_string(node.source().begin.line) + ": [" + std::string(section) + "] " +
            std::string(key);
   };
+  // First: another method's sections would only puzzle.
+  if (const toml::table* search = document["search"].as_table()) {
+    for (const auto& [key, node] : *search) {
+      const std::string_view expected = key.str() == "method" ? method : space;
+      if (key.str() != "method" && key.str() != "space") {
+        throw InputError(place(node, "search", key.str()) + ": unknown key, expected method or space");
+      }
+      if (text_of(node) != expected) {
+        throw InputError(place(node, "search", key.str()) + ": found '" + text_of(node) + "', but this program is '" +
+                         std::string(expected) + "'");
+      }
+    }
+  }
   for (const auto& [section_key, section_node] : document) {
     const std::string_view section = section_key.str();
     const toml::table* table = section_node.as_table();
@@ -126,19 +139,7 @@ void OptionTable::read_toml(const std::filesystem::path& file, std::string_view 
       throw InputError(file.string() + ":" + std::to_string(section_node.source().begin.line) + ": key '" +
                        std::string(section) + "' stands outside a [section]");
     }
-    if (section == "search") {
-      for (const auto& [key, node] : *table) {
-        const std::string_view expected = key.str() == "method" ? method : space;
-        if (key.str() != "method" && key.str() != "space") {
-          throw InputError(place(node, section, key.str()) + ": unknown key, expected method or space");
-        }
-        if (text_of(node) != expected) {
-          throw InputError(place(node, section, key.str()) + ": found '" + text_of(node) + "', but this program is '" +
-                           std::string(expected) + "'");
-        }
-      }
-      continue;
-    }
+    if (section == "search") continue;
     std::vector<std::string> sections;
     for (const OptionRow& row : rows_) {
       if (std::ranges::find(sections, row.section) == sections.end()) sections.push_back(row.section);

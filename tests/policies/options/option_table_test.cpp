@@ -92,7 +92,7 @@ TEST_F(Options, TomlRefusalsNameFileLineAndNearestKey) {
   EXPECT_THAT(refused_toml("[prune]\nepochs = 'x'\n"), HasSubstr("found 'x', expected a whole number"));
   EXPECT_THAT(refused_toml("[prune\n"), HasSubstr(".toml:1"));
   EXPECT_THAT(refused_toml("epochs = 3\n"), HasSubstr("key 'epochs' stands outside a [section]"));
-  EXPECT_THAT(refused_toml("[search]\nmethod = 'bdp-darts'\n"),
+  EXPECT_THAT(refused_toml("[another]\nkey = 1\n[search]\nmethod = 'bdp-darts'\n"),
               HasSubstr("found 'bdp-darts', but this program is 'darts'"));
 }
 
