@@ -130,7 +130,8 @@ void OptionTable::add(const std::string& section, const std::string& prefix, Opt
     if constexpr (NamedEnum<T>) {
       std::string choices;
       for (const auto& [candidate, candidate_name] : names_of(T{})) {
-        choices += (choices.empty() ? "" : "|") + std::string(candidate_name);
+        if (!choices.empty()) choices += '|';
+        choices += candidate_name;
       }
       notes.push_back(choices);
     }
