@@ -24,9 +24,10 @@ step() {
   echo "== done: $what ($((SECONDS - start)) s)"
 }
 
-# ctest_step PRESET: all tests of a build tree; ends with ctest's closing summary.
+# ctest_step PRESET [ARGUMENT...]: the tests of a build tree, all but what the arguments for ctest leave out; ends with ctest's
+# closing summary.
 ctest_step() {
   local log=build/$1/ctest.log
-  step "testing build/$1" "$log" ctest --preset "$1" --parallel "$jobs"
+  step "testing build/$1" "$log" ctest --preset "$1" --parallel "$jobs" "${@:2}"
   [[ -t 1 ]] || sed -n '/tests passed,/,$p' "$log"
 }

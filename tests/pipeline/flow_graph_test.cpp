@@ -227,6 +227,21 @@ TEST(FlowGraph, AnInputErrorStaysOne) {
                InputError);
 }
 
+TEST(FlowGraph, WhatIsThrownBeforeTheFirstStepEndsTheGraph) {
+  Fake fake;
+  const auto run = [&](const std::function<void()>& start) {
+    run_flow_graph(fake.bodies(), {2, 4}, {0, 0, std::make_shared<SampleLists>(SampleLists{{1}, {2}}), {}}, start);
+  };
+  try {
+    run([] { throw InputError("no such device"); });
+    ADD_FAILURE() << "did not throw";
+  } catch (const InputError& error) {
+    EXPECT_STREQ(error.what(), "node 'device executor': no such device");
+  }
+  EXPECT_THROW(run([] { throw std::bad_alloc(); }), std::bad_alloc);
+  EXPECT_EQ(fake.steps_done, 0);
+}
+
 TEST(FlowGraph, AStopRequestEndsAfterItsStepAndSavesWhereToGoOn) {
   for (std::int64_t at = 1; at <= 29; ++at) {
     Fake fake;
