@@ -207,18 +207,6 @@ TEST(FlowGraph, AnExceptionInAnyNodeEndsTheGraphAndNamesTheNode) {
   }
 }
 
-TEST(FlowGraph, AnExceptionAtTheStartOfTheDeviceThreadEndsTheGraphBeforeItsFirstStep) {
-  Fake fake;
-  try {
-    run_flow_graph(fake.bodies(), {2, 4}, {0, 0, std::make_shared<SampleLists>(SampleLists{{1}, {2}}), {}},
-                   [] { throw InputError("no such device"); });
-    ADD_FAILURE() << "nothing was thrown";
-  } catch (const InputError& error) {
-    EXPECT_STREQ(error.what(), "node 'device executor': no such device");
-  }
-  EXPECT_EQ(fake.steps_done, 0);
-}
-
 TEST(FlowGraph, AnInputErrorStaysOne) {
   Fake fake;
   GraphBodies bodies = fake.bodies();
