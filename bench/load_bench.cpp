@@ -163,7 +163,7 @@ void BM_LoadJpegFolder(benchmark::State& state, const JpegFolder& folder,
   state.SetLabel(folder.label());
 }
 
-// One thread, no resize, no normalisation: what DESIGN's figure for JPEGs is measured against.
+// One thread, no resize, no normalisation: what loading JPEGs is measured against.
 void BM_DecodeJpegWhole(benchmark::State& state, const JpegFolder& folder,
                         const std::shared_ptr<const Dataset>& dataset) {
   Image image;
