@@ -1,6 +1,7 @@
 #pragma once
 // The options every search has, whatever its policies and space.
 
+#include <flowdarts/spaces/mixed_op/form.hpp>
 #include <flowdarts/spaces/support/option.hpp>
 
 #include <array>
@@ -32,6 +33,12 @@ struct RunOptions {
       (Option<std::int64_t, "epochs of the search", 50, AtLeast{1}>, epochs),
       (Option<std::int64_t, "images of a step", 64, AtLeast{1}>, batch_size),
       (Option<Device, "where tensors live", Device::cpu>, device),
+      (Option<MixedOpForm, "how mixed ops are computed: fused operators, or op by op as the papers write them",
+              MixedOpForm::fused>,
+       mixed_op),
+      (Option<Precision, "of activations and convolutions; weights, alpha and statistics stay float32",
+              Precision::fp32>,
+       precision),
       (Option<std::int64_t, "cores the search may use; 0: all", 0, Closed{0, 1024}>, threads),
       (Option<std::int64_t, "threads that load data at once; 0: as --threads and --device suggest", 0, Closed{0, 1024}>,
        loader_threads),

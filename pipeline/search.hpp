@@ -113,6 +113,7 @@ class SearchGraph {
   /// Opens the data and refuses options that do not fit it or one another: all that can be refused before anything is
   /// written. Throws InputError.
   static SearchData open_data(const Options& options, const Space& space) {
+    check(form_of(options));
     SearchData data = open_search_data(options.data, static_cast<std::uint64_t>(options.run.seed.value));
     space.check_image_size(data.dataset->geometry().size);
     Method::for_each_role([&]<class Role, class Policy>() {
@@ -230,6 +231,8 @@ class SearchGraph {
   using Clock = std::chrono::steady_clock;
   static constexpr bool trains_alpha = provides<typename Method::Bilevel, tags::alpha_grad>;
 
+  static SupernetForm form_of(const Options& options) { return {options.run.mixed_op, options.run.precision}; }
+
   struct Threads {
     int compute = 1;
     int load = 1;
@@ -284,7 +287,7 @@ class SearchGraph {
   void open_tensors(const Threads& threads) {
     at::set_num_threads(threads.compute);
     at::init_num_threads();
-    supernet_ = space_.make_supernet(data_.dataset->classes(), data_.dataset->geometry().size);
+    supernet_ = space_.make_supernet(data_.dataset->classes(), data_.dataset->geometry().size, form_of(options_));
     initialise(*supernet_, seed());
     supernet_->to(device_);
     to_channels_last(*supernet_);

@@ -15,7 +15,7 @@ struct BatchNormOptions {
 /// Batch normalisation over [B, channels, H, W], eps 1e-5, momentum 0.1: running = 0.9 running + 0.1 batch.
 class BatchNorm : public torch::nn::Module {
  public:
-  explicit BatchNorm(std::int64_t channels, BatchNormOptions options = {}) {
+  explicit BatchNorm(std::int64_t channels, BatchNormOptions options = {}) : channels_(channels) {
     if (options.affine) {
       weight_ = register_parameter("weight", torch::ones({channels}));
       bias_ = register_parameter("bias", torch::zeros({channels}));
@@ -27,17 +27,35 @@ class BatchNorm : public torch::nn::Module {
   }
 
   torch::Tensor forward(const torch::Tensor& x) {
-    const bool batch_statistics = is_training() || !running_mean_.defined();
+    const bool batch_statistics = uses_batch_statistics();
     const bool use_running = !batch_statistics || statistics_updates_;
     return torch::batch_norm(x, weight_, bias_, use_running ? running_mean_ : torch::Tensor(),
-                             use_running ? running_var_ : torch::Tensor(), batch_statistics, /*momentum=*/0.1,
-                             /*eps=*/1e-5, at::globalContext().userEnabledCuDNN());
+                             use_running ? running_var_ : torch::Tensor(), batch_statistics, momentum, eps,
+                             at::globalContext().userEnabledCuDNN());
   }
 
   /// Whether a training-mode forward moves the running statistics.
   void set_statistics_updates(bool enabled) { statistics_updates_ = enabled; }
 
+  /// Whether a forward normalises with the batch's own statistics.
+  [[nodiscard]] bool uses_batch_statistics() const { return is_training() || !running_mean_.defined(); }
+  [[nodiscard]] bool updates_statistics() const {
+    return is_training() && statistics_updates_ && running_mean_.defined();
+  }
+
+  [[nodiscard]] std::int64_t channels() const { return channels_; }
+
+  static constexpr double eps = 1e-5;
+  static constexpr double momentum = 0.1;
+
+  // For the fused forms of this layer; each [channels], undefined where the options leave it out.
+  [[nodiscard]] const torch::Tensor& weight() const { return weight_; }
+  [[nodiscard]] const torch::Tensor& bias() const { return bias_; }
+  [[nodiscard]] const torch::Tensor& running_mean() const { return running_mean_; }
+  [[nodiscard]] const torch::Tensor& running_var() const { return running_var_; }
+
  private:
+  std::int64_t channels_;
   torch::Tensor weight_, bias_, running_mean_, running_var_;
   bool statistics_updates_ = true;
 };

@@ -45,7 +45,7 @@ using Lanes = std::array<hn::TFromD<D>, HWY_MAX_BYTES / sizeof(hn::TFromD<D>)>;
 
 template <class T>
 void moments_of(Rows<const T> x, PixelRange pixels, std::int64_t channels, double* HWY_RESTRICT mean,
-                double* HWY_RESTRICT squares) {
+                double* HWY_RESTRICT squares, Rows<T> copy) {
   using A = Compute<T>;
   std::fill_n(mean, channels, 0.0);
   std::fill_n(squares, channels, 0.0);
@@ -60,7 +60,9 @@ void moments_of(Rows<const T> x, PixelRange pixels, std::int64_t channels, doubl
       const auto add_deviation = [&](std::int64_t p, auto sum)
                                      HWY_ATTR { return hn::Add(sum, hn::Sub(load(d, data + p * x.stride), centre)); };
       const auto add_square = [&](std::int64_t p, auto sum) HWY_ATTR {
-        const auto deviation = hn::Sub(load(d, data + p * x.stride), centre);
+        const auto value = load(d, data + p * x.stride);
+        if (copy) store(value, d, copy.data + p * copy.stride + c);
+        const auto deviation = hn::Sub(value, centre);
         return hn::MulAdd(deviation, deviation, sum);
       };
       // What rounding left between the centre and the block's true mean.
@@ -185,51 +187,48 @@ void dots_of(Rows<const T> g, Rows<const T> gate, std::span<const CentredTerm<T>
 }
 
 template <bool kGated, class T>
-void gradients_of(Rows<const T> g, Rows<const T> gate, std::span<const GradientTerm<T>> terms, PixelRange pixels,
-                  std::int64_t channels) {
+void gradient_of(Rows<const T> g, Rows<const T> gate, Rows<const T> x, const Compute<T>* a, const Compute<T>* b,
+                 const Compute<T>* d, PixelRange pixels, std::int64_t channels, Rows<T> dx) {
   using A = Compute<T>;
   for_blocks(pixels, channels, [&](std::int64_t begin, std::int64_t end) HWY_ATTR {
-    for (const GradientTerm<T>& term : terms) {
-      for_channel_blocks<A>(channels, [&](auto d, std::int64_t c) HWY_ATTR {
-        const auto a = load(d, term.a + c);
-        const Rows<T> dx = term.dx;
-        if (term.b == nullptr) {
-          for (std::int64_t p = begin; p < end; ++p) {
-            store(hn::Mul(a, load_gated<kGated>(d, g, gate, p, c)), d, dx.data + p * dx.stride + c);
-          }
-          return;
-        }
-        const auto b = load(d, term.b + c);
-        const auto shift = load(d, term.d + c);
-        const Rows<const T> x = term.x;
+    for_channel_blocks<A>(channels, [&](auto tag, std::int64_t c) HWY_ATTR {
+      const auto slope = load(tag, a + c);
+      if (b == nullptr) {
         for (std::int64_t p = begin; p < end; ++p) {
-          const auto value = hn::MulAdd(b, load(d, x.data + p * x.stride + c), shift);
-          store(hn::MulAdd(a, load_gated<kGated>(d, g, gate, p, c), value), d, dx.data + p * dx.stride + c);
+          store(hn::Mul(slope, load_gated<kGated>(tag, g, gate, p, c)), tag, dx.data + p * dx.stride + c);
         }
-      });
-    }
+        return;
+      }
+      const auto along = load(tag, b + c);
+      const auto shift = load(tag, d + c);
+      for (std::int64_t p = begin; p < end; ++p) {
+        const auto value = hn::MulAdd(along, load(tag, x.data + p * x.stride + c), shift);
+        store(hn::MulAdd(slope, load_gated<kGated>(tag, g, gate, p, c), value), tag, dx.data + p * dx.stride + c);
+      }
+    });
   });
 }
 
 // HWY_EXPORT takes plain functions: one of each kind a type.
-#define FLOWDARTS_KERNELS(T, NAME)                                                                                \
-  void moments_##NAME(Rows<const T> x, PixelRange pixels, std::int64_t channels, double* mean, double* squares) { \
-    moments_of<T>(x, pixels, channels, mean, squares);                                                            \
-  }                                                                                                               \
-  void weighted_sum_##NAME(std::span<const ScaledTerm<T>> terms, const Compute<T>* shift,                         \
-                           std::span<const Rows<const T>> gated, Rows<const T> gate, PixelRange pixels,           \
-                           std::int64_t channels, Rows<T> sum, Rows<T> rectified) {                               \
-    weighted_sum_of<T>(terms, shift, gated, gate, pixels, channels, sum, rectified);                              \
-  }                                                                                                               \
-  void dots_##NAME(Rows<const T> g, Rows<const T> gate, std::span<const CentredTerm<T>> terms, PixelRange pixels, \
-                   std::int64_t channels, double* total, double* out) {                                           \
-    gate ? dots_of<true, T>(g, gate, terms, pixels, channels, total, out)                                         \
-         : dots_of<false, T>(g, gate, terms, pixels, channels, total, out);                                       \
-  }                                                                                                               \
-  void gradients_##NAME(Rows<const T> g, Rows<const T> gate, std::span<const GradientTerm<T>> terms,              \
-                        PixelRange pixels, std::int64_t channels) {                                               \
-    gate ? gradients_of<true, T>(g, gate, terms, pixels, channels)                                                \
-         : gradients_of<false, T>(g, gate, terms, pixels, channels);                                              \
+#define FLOWDARTS_KERNELS(T, NAME)                                                                                     \
+  void moments_##NAME(Rows<const T> x, PixelRange pixels, std::int64_t channels, double* mean, double* squares,        \
+                      Rows<T> copy) {                                                                                  \
+    moments_of<T>(x, pixels, channels, mean, squares, copy);                                                           \
+  }                                                                                                                    \
+  void weighted_sum_##NAME(std::span<const ScaledTerm<T>> terms, const Compute<T>* shift,                              \
+                           std::span<const Rows<const T>> gated, Rows<const T> gate, PixelRange pixels,                \
+                           std::int64_t channels, Rows<T> sum, Rows<T> rectified) {                                    \
+    weighted_sum_of<T>(terms, shift, gated, gate, pixels, channels, sum, rectified);                                   \
+  }                                                                                                                    \
+  void dots_##NAME(Rows<const T> g, Rows<const T> gate, std::span<const CentredTerm<T>> terms, PixelRange pixels,      \
+                   std::int64_t channels, double* total, double* out) {                                                \
+    gate ? dots_of<true, T>(g, gate, terms, pixels, channels, total, out)                                              \
+         : dots_of<false, T>(g, gate, terms, pixels, channels, total, out);                                            \
+  }                                                                                                                    \
+  void gradient_##NAME(Rows<const T> g, Rows<const T> gate, Rows<const T> x, const Compute<T>* a, const Compute<T>* b, \
+                       const Compute<T>* d, PixelRange pixels, std::int64_t channels, Rows<T> dx) {                    \
+    gate ? gradient_of<true, T>(g, gate, x, a, b, d, pixels, channels, dx)                                             \
+         : gradient_of<false, T>(g, gate, x, a, b, d, pixels, channels, dx);                                           \
   }
 FLOWDARTS_KERNELS(float, float)
 FLOWDARTS_KERNELS(double, double)
@@ -243,30 +242,31 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace flowdarts::mixed_op {
 
-#define FLOWDARTS_KERNELS(T, NAME)                                                                                  \
-  HWY_EXPORT(moments_##NAME);                                                                                       \
-  HWY_EXPORT(weighted_sum_##NAME);                                                                                  \
-  HWY_EXPORT(dots_##NAME);                                                                                          \
-  HWY_EXPORT(gradients_##NAME);                                                                                     \
-  template <>                                                                                                       \
-  void moments<T>(Rows<const T> x, PixelRange pixels, std::int64_t channels, double* mean, double* squares) {       \
-    HWY_DYNAMIC_DISPATCH(moments_##NAME)(x, pixels, channels, mean, squares);                                       \
-  }                                                                                                                 \
-  template <>                                                                                                       \
-  void weighted_sum<T>(std::span<const ScaledTerm<T>> terms, const Compute<T>* shift,                               \
-                       std::span<const Rows<const T>> gated, Rows<const T> gate, PixelRange pixels,                 \
-                       std::int64_t channels, Rows<T> sum, Rows<T> rectified) {                                     \
-    HWY_DYNAMIC_DISPATCH(weighted_sum_##NAME)(terms, shift, gated, gate, pixels, channels, sum, rectified);         \
-  }                                                                                                                 \
-  template <>                                                                                                       \
-  void dots<T>(Rows<const T> g, Rows<const T> gate, std::span<const CentredTerm<T>> terms, PixelRange pixels,       \
-               std::int64_t channels, double* total, double* out) {                                                 \
-    HWY_DYNAMIC_DISPATCH(dots_##NAME)(g, gate, terms, pixels, channels, total, out);                                \
-  }                                                                                                                 \
-  template <>                                                                                                       \
-  void gradients<T>(Rows<const T> g, Rows<const T> gate, std::span<const GradientTerm<T>> terms, PixelRange pixels, \
-                    std::int64_t channels) {                                                                        \
-    HWY_DYNAMIC_DISPATCH(gradients_##NAME)(g, gate, terms, pixels, channels);                                       \
+#define FLOWDARTS_KERNELS(T, NAME)                                                                                 \
+  HWY_EXPORT(moments_##NAME);                                                                                      \
+  HWY_EXPORT(weighted_sum_##NAME);                                                                                 \
+  HWY_EXPORT(dots_##NAME);                                                                                         \
+  HWY_EXPORT(gradient_##NAME);                                                                                     \
+  template <>                                                                                                      \
+  void moments<T>(Rows<const T> x, PixelRange pixels, std::int64_t channels, double* mean, double* squares,        \
+                  Rows<T> copy) {                                                                                  \
+    HWY_DYNAMIC_DISPATCH(moments_##NAME)(x, pixels, channels, mean, squares, copy);                                \
+  }                                                                                                                \
+  template <>                                                                                                      \
+  void weighted_sum<T>(std::span<const ScaledTerm<T>> terms, const Compute<T>* shift,                              \
+                       std::span<const Rows<const T>> gated, Rows<const T> gate, PixelRange pixels,                \
+                       std::int64_t channels, Rows<T> sum, Rows<T> rectified) {                                    \
+    HWY_DYNAMIC_DISPATCH(weighted_sum_##NAME)(terms, shift, gated, gate, pixels, channels, sum, rectified);        \
+  }                                                                                                                \
+  template <>                                                                                                      \
+  void dots<T>(Rows<const T> g, Rows<const T> gate, std::span<const CentredTerm<T>> terms, PixelRange pixels,      \
+               std::int64_t channels, double* total, double* out) {                                                \
+    HWY_DYNAMIC_DISPATCH(dots_##NAME)(g, gate, terms, pixels, channels, total, out);                               \
+  }                                                                                                                \
+  template <>                                                                                                      \
+  void gradient<T>(Rows<const T> g, Rows<const T> gate, Rows<const T> x, const Compute<T>* a, const Compute<T>* b, \
+                   const Compute<T>* d, PixelRange pixels, std::int64_t channels, Rows<T> dx) {                    \
+    HWY_DYNAMIC_DISPATCH(gradient_##NAME)(g, gate, x, a, b, d, pixels, channels, dx);                              \
   }
 FLOWDARTS_KERNELS(float, float)
 FLOWDARTS_KERNELS(double, double)

@@ -24,19 +24,10 @@ struct CentredTerm {
   const Compute<T>* centre;
 };
 
-/// dx = a g + b x + d, each [channels]; where b is null, a g alone. dx may be x.
+/// mean [channels] and the sum of squared deviations from it, squares [channels]. Copies x on the way, unless copy is
+/// null.
 template <class T>
-struct GradientTerm {
-  Rows<const T> x;
-  Rows<T> dx;
-  const Compute<T>* a;
-  const Compute<T>* b;
-  const Compute<T>* d;
-};
-
-/// mean [channels] and the sum of squared deviations from it, squares [channels].
-template <class T>
-void moments(Rows<const T> x, PixelRange pixels, std::int64_t channels, double* mean, double* squares);
+void moments(Rows<const T> x, PixelRange pixels, std::int64_t channels, double* mean, double* squares, Rows<T> copy);
 
 /// sum = shift + the scaled terms + (gate > 0 ? the gated terms : 0), and rectified = max(sum, 0). No shift, no gated
 /// terms, no sum or no rectified where they are null or empty. gate is needed with gated terms only.
@@ -50,9 +41,10 @@ template <class T>
 void dots(Rows<const T> g, Rows<const T> gate, std::span<const CentredTerm<T>> terms, PixelRange pixels,
           std::int64_t channels, double* total, double* dots);
 
-/// Writes every term's dx; with a gate, g counts only where gate > 0.
+/// dx = a g + b x + d, each [channels]; where b is null, a g alone. With a gate, g counts only where gate > 0. dx may
+/// be x.
 template <class T>
-void gradients(Rows<const T> g, Rows<const T> gate, std::span<const GradientTerm<T>> terms, PixelRange pixels,
-               std::int64_t channels);
+void gradient(Rows<const T> g, Rows<const T> gate, Rows<const T> x, const Compute<T>* a, const Compute<T>* b,
+              const Compute<T>* d, PixelRange pixels, std::int64_t channels, Rows<T> dx);
 
 }  // namespace flowdarts::mixed_op

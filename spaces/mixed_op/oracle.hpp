@@ -47,6 +47,9 @@ class MixedOp : public torch::nn::Module {
     return sum;
   }
 
+  /// The candidate of a column, or null.
+  [[nodiscard]] const std::shared_ptr<CandidateOp>& candidate(std::size_t column) const { return candidates_[column]; }
+
  private:
   std::vector<std::shared_ptr<CandidateOp>> candidates_;
 };

@@ -14,8 +14,20 @@ inline torch::nn::Conv2dOptions conv_options(std::int64_t in, std::int64_t out, 
   return torch::nn::Conv2dOptions(in, out, kernel).stride(stride).padding(kernel / 2).bias(false);
 }
 
+/// How the layers around the cells are computed: as LibTorch does. The fused supernet has its own way.
+struct PlainLayers {
+  static torch::Tensor conv(torch::nn::Conv2dImpl& conv, const torch::Tensor& x) { return conv.forward(x); }
+  static torch::Tensor norm(BatchNorm& norm, const torch::Tensor& x) { return norm.forward(x); }
+  static torch::Tensor norm_relu(BatchNorm& norm, const torch::Tensor& x) { return norm.forward(x).relu_(); }
+  /// norm(x) + y
+  static torch::Tensor norm_add(BatchNorm& norm, const torch::Tensor& x, const torch::Tensor& y) {
+    return y + norm.forward(x);
+  }
+};
+
 /// The fixed block between two stages, channels to 2 channels at half the resolution: (ReLU, 3x3 convolution, batch
 /// norm) twice, plus a 2x2 average pool with a 1x1 convolution as the shortcut. Nothing follows the sum.
+template <class Layers>
 class ResidualBlock : public torch::nn::Module {
  public:
   explicit ResidualBlock(std::int64_t channels)
@@ -26,9 +38,9 @@ class ResidualBlock : public torch::nn::Module {
         shortcut_(register_module("shortcut", torch::nn::Conv2d(conv_options(channels, 2 * channels, 1)))) {}
 
   torch::Tensor forward(const torch::Tensor& x) {
-    const torch::Tensor half = norm1_->forward(conv1_->forward(torch::relu(x)));
-    return shortcut_->forward(torch::avg_pool2d(x, /*kernel_size=*/2, /*stride=*/2)) +
-           norm2_->forward(conv2_->forward(torch::relu(half)));
+    const torch::Tensor half = Layers::norm_relu(*norm1_, Layers::conv(*conv1_, torch::relu(x)));
+    const torch::Tensor shortcut = Layers::conv(*shortcut_, torch::avg_pool2d(x, /*kernel_size=*/2, /*stride=*/2));
+    return Layers::norm_add(*norm2_, Layers::conv(*conv2_, half), shortcut);
   }
 
  private:
@@ -41,7 +53,7 @@ class ResidualBlock : public torch::nn::Module {
 
 /// Stem, three stages of cells of C, 2C and 4C channels with a residual block between two, batch norm, ReLU, global
 /// average pool, linear classifier. Cell is a module whose forward(x, arguments...) keeps the shape of x.
-template <class Cell>
+template <class Cell, class Layers>
 class Backbone : public torch::nn::Module {
  public:
   /// cells: number in each stage. make_cell(channels) makes a cell, a std::shared_ptr<Cell>.
@@ -54,7 +66,7 @@ class Backbone : public torch::nn::Module {
     stem_norm_ = register_module("stem_norm", std::make_shared<BatchNorm>(channels));
     for (int stage = 0; stage < 3; ++stage) {
       if (stage > 0) {
-        blocks_->push_back(std::make_shared<ResidualBlock>(channels));
+        blocks_->push_back(std::make_shared<ResidualBlock<Layers>>(channels));
         channels *= 2;
       }
       for (std::int64_t i = 0; i < cells; ++i) blocks_->push_back(make_cell(channels));
@@ -71,15 +83,16 @@ class Backbone : public torch::nn::Module {
       throw InputError("NAS-Bench-201 network: found images of shape " + c10::str(images.sizes()) +
                        ", expected [batch, 3, height, width] with height and width multiples of 4");
     }
-    torch::Tensor x = stem_norm_->forward(stem_conv_->forward(images));
+    torch::Tensor x = Layers::norm(*stem_norm_, Layers::conv(*stem_conv_, images));
     for (const auto& block : *blocks_) {
       if (auto* cell = block->template as<Cell>()) {
         x = cell->forward(x, arguments...);
       } else {
-        x = block->template as<ResidualBlock>()->forward(x);
+        x = block->template as<ResidualBlock<Layers>>()->forward(x);
       }
     }
-    return classifier_->forward(last_norm_->forward(x).relu_().mean({2, 3}));
+    return classifier_->forward(
+        Layers::norm_relu(*last_norm_, x).mean({2, 3}, /*keepdim=*/false, classifier_->weight.scalar_type()));
   }
 
  private:

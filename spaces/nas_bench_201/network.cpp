@@ -33,10 +33,10 @@ class Cell : public torch::nn::Module {
 
 Network::Network(const std::array<int, cell_edges.size()>& ops, std::int64_t channels, std::int64_t cells,
                  std::int64_t classes)
-    : backbone_(register_module("backbone",
-                                std::make_shared<Backbone<Cell>>(channels, cells, classes, [&](std::int64_t width) {
-                                  return std::make_shared<Cell>(ops, width);
-                                }))) {}
+    : backbone_(register_module(
+          "backbone", std::make_shared<Backbone<Cell, PlainLayers>>(channels, cells, classes, [&](std::int64_t width) {
+            return std::make_shared<Cell>(ops, width);
+          }))) {}
 
 Network::~Network() = default;
 

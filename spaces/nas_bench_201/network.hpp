@@ -9,7 +9,8 @@
 namespace flowdarts::nas_bench_201 {
 
 class Cell;
-template <class>
+struct PlainLayers;
+template <class, class>
 class Backbone;
 
 /// The stand-alone network: one op an edge, every batch norm affine and tracked, no convolution bias.
@@ -25,7 +26,7 @@ class Network : public torch::nn::Module {
   torch::Tensor forward(const torch::Tensor& images);
 
  private:
-  std::shared_ptr<Backbone<Cell>> backbone_;
+  std::shared_ptr<Backbone<Cell, PlainLayers>> backbone_;
 };
 
 }  // namespace flowdarts::nas_bench_201

@@ -41,6 +41,10 @@ class ReluConvBn : public CandidateOp {
 
   torch::Tensor forward(const torch::Tensor& x) override { return norm_->forward(conv_->forward(torch::relu(x))); }
 
+  // For the fused cell.
+  [[nodiscard]] const torch::nn::Conv2dImpl& conv() const { return *conv_; }
+  [[nodiscard]] const BatchNorm& norm() const { return *norm_; }
+
  private:
   torch::nn::Conv2d conv_;
   std::shared_ptr<BatchNorm> norm_;

@@ -20,15 +20,20 @@ void NasBench201::check_image_size(int image_size) {
   }
 }
 
-std::shared_ptr<Supernet> NasBench201::make_supernet(std::int64_t classes, int image_size) const {
+std::shared_ptr<Supernet> NasBench201::make_supernet(std::int64_t classes, int image_size, SupernetForm form) const {
   check_image_size(image_size);
-  return std::make_shared<nas_bench_201::OracleSupernet>(nas_bench_201::SupernetSpec{
+  check(form);
+  const nas_bench_201::SupernetSpec spec{
       .channels = options_.channels,
       .cells = options_.cells,
       .classes = classes,
       .conv_bias = options_.conv_bias,
       .track_running_stats = options_.track_statistics,
-  });
+  };
+  if (form.mixed_op == MixedOpForm::fused) {
+    return std::make_shared<nas_bench_201::FusedSupernet>(spec, form.precision);
+  }
+  return std::make_shared<nas_bench_201::OracleSupernet>(spec);
 }
 
 std::vector<std::pair<std::string, double>> NasBench201::true_accuracies(const Genotype& genotype) const {

@@ -1,6 +1,7 @@
 #pragma once
 // NAS-Bench-201 as a search space: what a search builds, derives and reports.
 
+#include <flowdarts/spaces/mixed_op/form.hpp>
 #include <flowdarts/spaces/nas_bench_201/benchmark_table.hpp>
 #include <flowdarts/spaces/nas_bench_201/genotype.hpp>
 #include <flowdarts/spaces/supernet.hpp>
@@ -38,8 +39,9 @@ class NasBench201 {
   /// Throws InputError unless images of this side can be searched with: a multiple of 4, at least 8.
   static void check_image_size(int image_size);
 
-  /// images are image_size x image_size; throws as check_image_size.
-  [[nodiscard]] std::shared_ptr<Supernet> make_supernet(std::int64_t classes, int image_size) const;
+  /// images are image_size x image_size; throws as check_image_size, and InputError for an oracle in bf16.
+  [[nodiscard]] std::shared_ptr<Supernet> make_supernet(std::int64_t classes, int image_size,
+                                                        SupernetForm form = {}) const;
 
   /// scores: the one [6, 5] matrix, row-major; the largest of each row wins.
   [[nodiscard]] Genotype derive(const std::vector<std::vector<double>>& scores) const {

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <flowdarts/spaces/mixed_op/form.hpp>
 #include <flowdarts/spaces/nas_bench_201/ops.hpp>
 #include <flowdarts/spaces/supernet.hpp>
 #include <memory>
@@ -30,8 +31,11 @@ struct SupernetSpec {
   OpMask present = all_ops();       // an op not present is neither built nor run
 };
 
-class MixedCell;
-template <class>
+class OracleCell;
+class FusedCell;
+struct PlainLayers;
+struct FusedLayers;
+template <class, class>
 class Backbone;
 
 /// The supernet op by op: one module a candidate op of an edge, the reference for every faster one. Results repeat bit
@@ -49,7 +53,24 @@ class OracleSupernet : public Supernet {
   void set_statistics_updates(bool enabled) override;
 
  private:
-  std::shared_ptr<Backbone<MixedCell>> backbone_;
+  std::shared_ptr<Backbone<OracleCell, PlainLayers>> backbone_;
+};
+
+/// The same network with the fused operators of spaces/mixed_op/: modules, parameters and results are the oracle's, to
+/// rounding. CPU. Results repeat bit for bit for one number of threads.
+class FusedSupernet : public Supernet {
+ public:
+  /// Throws InputError unless channels, cells and classes are positive.
+  explicit FusedSupernet(const SupernetSpec& spec, Precision precision = Precision::fp32);
+  ~FusedSupernet() override;
+
+  torch::Tensor forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) override;
+  [[nodiscard]] std::vector<ArchShape> arch_shapes() const override;
+  void set_statistics_updates(bool enabled) override;
+
+ private:
+  std::shared_ptr<Backbone<FusedCell, FusedLayers>> backbone_;
+  Precision precision_;
 };
 
 }  // namespace flowdarts::nas_bench_201

@@ -117,7 +117,7 @@ struct RecordingSpace {
 
   explicit RecordingSpace(const Options& = {}) {}
   static void check_image_size(int) {}
-  [[nodiscard]] std::shared_ptr<Supernet> make_supernet(std::int64_t classes, int) const {
+  [[nodiscard]] std::shared_ptr<Supernet> make_supernet(std::int64_t classes, int, SupernetForm) const {
     return std::make_shared<RecordingSupernet>(classes);
   }
   [[nodiscard]] Genotype derive(const std::vector<std::vector<double>>& scores) const {

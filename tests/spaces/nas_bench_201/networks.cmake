@@ -1,3 +1,3 @@
 flowdarts_test(test_nas_bench_201_networks TORCH
-  SOURCES nas_bench_201/golden_network_test.cpp nas_bench_201/supernet_test.cpp
+  SOURCES nas_bench_201/golden_network_test.cpp nas_bench_201/supernet_test.cpp nas_bench_201/fused_test.cpp
   LIBS flowdarts::spaces nlohmann_json::nlohmann_json)

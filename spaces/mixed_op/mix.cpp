@@ -1,0 +1,198 @@
+#include <flowdarts/spaces/mixed_op/mix.hpp>
+#include <flowdarts/spaces/mixed_op/mix_kernels.hpp>
+
+namespace flowdarts {
+namespace mixed_op {
+
+Sums reduce(const torch::Tensor& g, const torch::Tensor& gate, std::span<const Term* const> terms) {
+  const std::int64_t channels = g.size(1);
+  const Parts parts(pixel_count(g), channels);
+  const std::size_t width = terms.size() * static_cast<std::size_t>(channels);
+  std::vector<double> totals(static_cast<std::size_t>(parts.count() * channels));
+  std::vector<double> dots(static_cast<std::size_t>(parts.count()) * width);
+  with_type(g.scalar_type(), [&]<class T>() {
+    std::vector<Compute<T>> centres(width);
+    std::vector<CentredTerm<T>> inputs;
+    for (std::size_t t = 0; t < terms.size(); ++t) {
+      Compute<T>* centre = nullptr;
+      if (terms[t]->norm) {
+        centre = &centres[t * channels];
+        std::ranges::transform(terms[t]->norm->mean, centre, [](double v) { return static_cast<Compute<T>>(v); });
+      }
+      inputs.push_back({rows<const T>(terms[t]->x, terms[t]->first), centre});
+    }
+    const Rows<const T> open = gate.defined() ? rows<const T>(gate) : Rows<const T>();
+    parts.for_each([&](std::int64_t part, PixelRange range) {
+      mixed_op::dots<T>(rows<const T>(g), open, inputs, range, channels, &totals[part * channels],
+                        dots.data() + part * width);
+    });
+    // What the centres lost when they were rounded: sum g (x - mean) = sum g (x - centre) + (centre - mean) sum g.
+    for (std::int64_t part = 0; part < parts.count(); ++part) {
+      for (std::size_t t = 0; t < terms.size(); ++t) {
+        if (!terms[t]->norm) continue;
+        for (std::int64_t c = 0; c < channels; ++c) {
+          dots[part * width + t * channels + c] +=
+              (centres[t * channels + c] - terms[t]->norm->mean[c]) * totals[part * channels + c];
+        }
+      }
+    }
+  });
+  Sums sums{.total = std::vector<double>(channels), .dots = std::vector<double>(width)};
+  for (std::int64_t part = 0; part < parts.count(); ++part) {
+    for (std::int64_t c = 0; c < channels; ++c) sums.total[c] += totals[part * channels + c];
+    for (std::size_t i = 0; i < width; ++i) sums.dots[i] += dots[part * width + i];
+  }
+  return sums;
+}
+
+}  // namespace mixed_op
+
+namespace {
+
+using mixed_op::Term;
+
+/// Where the variables of a mix stand; its inputs come first.
+struct MixPlaces {
+  std::size_t weights;
+  std::vector<std::size_t> gamma, beta;  // of each input
+};
+
+struct MixState : torch::CustomClassHolder {
+  std::vector<Term> terms;
+  torch::Tensor rectified;  // of a mix with ReLU
+  MixPlaces places;
+  std::size_t variable_count = 0;
+};
+
+class MixFunction : public torch::autograd::Function<MixFunction> {
+ public:
+  static torch::Tensor forward(torch::autograd::AutogradContext* context, torch::TensorList variables,
+                               const std::vector<const BatchNorm*>& norms, const MixPlaces& places, bool relu) {
+    const std::size_t count = norms.size();
+    auto state = c10::make_intrusive<MixState>();
+    state->places = places;
+    state->variable_count = variables.size();
+    std::vector<double> values(count, 1.0);
+    if (places.weights != mixed_op::Variables::none) {
+      const torch::Tensor doubles = variables[places.weights].detach().to(torch::kDouble).contiguous();
+      std::copy_n(doubles.const_data_ptr<double>(), count, values.begin());
+    }
+    std::vector<Term> active;
+    for (std::size_t k = 0; k < count; ++k) {
+      Term term{.x = mixed_op::channels_last(variables[k].detach()), .weight = values[k]};
+      if (norms[k] != nullptr) {
+        term.norm = mixed_op::normalise(
+            *norms[k], norms[k]->uses_batch_statistics() ? mixed_op::moments(term.x) : mixed_op::Moments());
+      }
+      if (term.weight != 0.0) active.push_back(term);
+      state->terms.push_back(std::move(term));
+    }
+    torch::Tensor out = mixed_op::empty_channels_last(state->terms[0].x);
+    const std::int64_t channels = out.size(1);
+    mixed_op::with_type(out.scalar_type(), [&]<class T>() {
+      const mixed_op::WeightedSum<T> sum(active, channels);
+      const mixed_op::Rows<T> to = mixed_op::rows<T>(out);
+      mixed_op::Parts(mixed_op::pixel_count(out), channels).for_each([&](std::int64_t, mixed_op::PixelRange range) {
+        sum(range, relu ? mixed_op::Rows<T>() : to, relu ? to : mixed_op::Rows<T>());
+      });
+    });
+    if (relu) state->rectified = out.detach();
+    context->saved_data["state"] = torch::IValue::make_capsule(std::move(state));
+    return out;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list outputs) {
+    const auto state = c10::static_intrusive_pointer_cast<MixState>(context->saved_data["state"].toCapsule());
+    const MixPlaces& places = state->places;
+    const std::size_t count = state->terms.size();
+    const torch::Tensor g = mixed_op::channels_last(outputs[0]);
+    const auto needs = [&](std::size_t place) { return mixed_op::needs(*context, place); };
+    const bool weights_need = needs(places.weights);
+    std::vector<const Term*> reduced;
+    std::vector<std::size_t> position(count, 0);
+    for (std::size_t k = 0; k < count; ++k) {
+      const bool input_needs =
+          needs(k) && state->terms[k].norm && state->terms[k].norm->batch_statistics && state->terms[k].weight != 0.0;
+      if (!weights_need && !needs(places.gamma[k]) && !needs(places.beta[k]) && !input_needs) continue;
+      reduced.push_back(&state->terms[k]);
+      position[k] = reduced.size();
+    }
+    const mixed_op::Sums sums = mixed_op::reduce(g, state->rectified, reduced);
+
+    torch::autograd::variable_list gradients(state->variable_count + 3);  // and the arguments that are no variables
+    const auto options = torch::TensorOptions().dtype(torch::kDouble);
+    torch::Tensor weight_gradients = torch::zeros({static_cast<std::int64_t>(count)}, options);
+    for (std::size_t k = 0; k < count; ++k) {
+      const Term& term = state->terms[k];
+      const std::span<const double> dot = position[k] > 0 ? sums.dot(position[k] - 1) : std::span<const double>();
+      if (position[k] > 0 && term.norm) {
+        mixed_op::TermGradient own = mixed_op::term_gradient(*term.norm, term.weight, sums.total, dot);
+        weight_gradients[k] = own.weight;
+        if (needs(places.gamma[k])) gradients[places.gamma[k]] = torch::tensor(own.gamma, options);
+        if (needs(places.beta[k])) gradients[places.beta[k]] = torch::tensor(own.beta, options);
+      } else if (position[k] > 0) {
+        double sum = 0.0;
+        for (const double value : dot) sum += value;
+        weight_gradients[k] = sum;
+      }
+      if (needs(k)) {
+        if (term.weight == 0.0) {
+          gradients[k] = torch::zeros_like(term.x);
+        } else {
+          gradients[k] = mixed_op::empty_channels_last(term.x);
+          write_gradient(term, g, state->rectified, sums.total, dot, gradients[k]);
+        }
+      }
+    }
+    if (weights_need) gradients[places.weights] = weight_gradients;
+    return gradients;
+  }
+
+ private:
+  static void write_gradient(const Term& term, const torch::Tensor& g, const torch::Tensor& gate,
+                             std::span<const double> total, std::span<const double> dot, const torch::Tensor& dx) {
+    using namespace mixed_op;
+    const std::int64_t channels = dx.size(1);
+    const InputGradient gradient =
+        term.norm ? input_gradient(*term.norm, term.weight, total, dot)
+                  : InputGradient{.a = std::vector<double>(static_cast<std::size_t>(channels), term.weight)};
+    with_type(dx.scalar_type(), [&]<class T>() {
+      const GradientWriter<T> write(gradient);
+      const Rows<const T> open = gate.defined() ? rows<const T>(gate) : Rows<const T>();
+      Parts(pixel_count(dx), channels).for_each([&](std::int64_t, PixelRange range) {
+        write(rows<const T>(g), open, rows<const T>(term.x), range, rows<T>(dx));
+      });
+    });
+  }
+};
+
+}  // namespace
+
+torch::Tensor mix(std::span<const MixInput> inputs, const torch::Tensor& weights, bool relu) {
+  TORCH_CHECK(!inputs.empty(), "a mix needs at least one input");
+  const auto count = static_cast<std::int64_t>(inputs.size());
+  TORCH_CHECK(!weights.defined() || (weights.dim() == 1 && weights.size(0) == count), "a mix of ", count,
+              " inputs takes that many weights");
+  mixed_op::Variables variables;
+  std::vector<const BatchNorm*> norms;
+  for (const MixInput& input : inputs) {
+    TORCH_CHECK(input.x.device().is_cpu(), "a mix runs on a CPU, found an input on ", input.x.device());
+    TORCH_CHECK(input.x.dim() == 4 && input.x.sizes() == inputs[0].x.sizes() &&
+                    input.x.scalar_type() == inputs[0].x.scalar_type(),
+                "the inputs of a mix have one shape [B, C, H, W] and type, found ", inputs[0].x.scalar_type(),
+                inputs[0].x.sizes(), " and ", input.x.scalar_type(), input.x.sizes());
+    TORCH_CHECK(input.norm == nullptr || input.norm->channels() == input.x.size(1), "a batch norm of ",
+                input.norm == nullptr ? 0 : input.norm->channels(), " channels meets an input of ", input.x.size(1));
+    variables.add(input.x);
+    norms.push_back(input.norm);
+  }
+  MixPlaces places{.weights = variables.add(weights)};
+  for (const BatchNorm* norm : norms) {
+    places.gamma.push_back(variables.add(norm != nullptr ? norm->weight() : torch::Tensor()));
+    places.beta.push_back(variables.add(norm != nullptr ? norm->bias() : torch::Tensor()));
+  }
+  return MixFunction::apply(torch::TensorList(variables.tensors), norms, places, relu);
+}
+
+}  // namespace flowdarts

@@ -1,0 +1,87 @@
+#pragma once
+// From LibTorch's tensors to what the kernels take.
+
+#include <torch/torch.h>
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <flowdarts/spaces/mixed_op/rows.hpp>
+#include <type_traits>
+#include <vector>
+
+namespace flowdarts::mixed_op {
+
+/// Calls f.operator()<T>() with the kernels' type for `dtype`: float, double or Bf16.
+template <class F>
+decltype(auto) with_type(at::ScalarType dtype, const F& f) {
+  switch (dtype) {
+    case at::kFloat:
+      return f.template operator()<float>();
+    case at::kDouble:
+      return f.template operator()<double>();
+    case at::kBFloat16:
+      return f.template operator()<Bf16>();
+    default:
+      TORCH_CHECK(false, "the fused operators compute in float32, float64 or bfloat16, found ", dtype);
+  }
+}
+
+/// The pixels of x [B, C, H, W], which lies in channels-last memory without gaps; `first`: the channel they begin at.
+template <class T>
+Rows<T> rows(const torch::Tensor& x, std::int64_t first = 0) {
+  return {static_cast<T*>(x.data_ptr()) + first, x.size(1)};
+}
+
+inline std::int64_t pixel_count(const torch::Tensor& x) {
+  return x.size(0) * x.size(2) * x.size(3);
+}
+
+inline torch::Tensor channels_last(const torch::Tensor& x) {
+  return x.contiguous(torch::MemoryFormat::ChannelsLast);
+}
+
+/// An uninitialised tensor of x's size and type in channels-last memory.
+inline torch::Tensor empty_channels_last(const torch::Tensor& x) {
+  return torch::empty(x.sizes(), x.options(), torch::MemoryFormat::ChannelsLast);
+}
+
+/// The tensors an autograd function takes, which must all be defined: an undefined one gets no place.
+struct Variables {
+  static constexpr std::size_t none = static_cast<std::size_t>(-1);
+  std::vector<torch::Tensor> tensors;
+
+  /// The place of `tensor`, or none.
+  std::size_t add(const torch::Tensor& tensor) {
+    if (!tensor.defined()) return none;
+    tensors.push_back(tensor);
+    return tensors.size() - 1;
+  }
+};
+
+/// Whether a backward pass is asked for the gradient of the variable at a place.
+inline bool needs(const torch::autograd::AutogradContext& context, std::size_t place) {
+  return place != Variables::none && context.needs_input_grad(place);
+}
+
+/// How sums over pixels are cut into parts: by the shape alone, so that the number of threads changes no bit.
+struct Parts {
+  std::int64_t pixels;
+  std::int64_t size;
+
+  Parts(std::int64_t pixel_count, std::int64_t channels)
+      : pixels(pixel_count), size(std::max<std::int64_t>(256, 65536 / channels / 256 * 256)) {}
+  [[nodiscard]] std::int64_t count() const { return (pixels + size - 1) / size; }
+
+  /// f(part, range), the parts in parallel.
+  template <class F>
+  void for_each(const F& f) const {
+    at::parallel_for(0, count(), 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t part = begin; part < end; ++part) {
+        f(part, PixelRange{part * size, std::min((part + 1) * size, pixels)});
+      }
+    });
+  }
+};
+
+}  // namespace flowdarts::mixed_op

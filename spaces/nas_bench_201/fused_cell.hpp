@@ -1,0 +1,24 @@
+#pragma once
+
+#include <flowdarts/spaces/nas_bench_201/candidate_cell.hpp>
+#include <memory>
+
+namespace flowdarts::nas_bench_201 {
+
+struct CellPlan;
+
+/// A search cell as one operator with a backward pass of its own. The convolutions of one kernel size that read a node
+/// run as one with stacked output channels; a node is rectified and pooled once, not once an edge; what ends in a node
+/// is one mix (spaces/mixed_op/mix.hpp).
+class FusedCell : public CandidateCell {
+ public:
+  FusedCell(const SupernetSpec& spec, std::int64_t channels);
+
+  /// x [B, C, H, W], float32, float64 or bfloat16; op_weights [6, 5]. Returns node 3, [B, C, H, W], channels-last.
+  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& op_weights);
+
+ private:
+  std::shared_ptr<const CellPlan> plan_;
+};
+
+}  // namespace flowdarts::nas_bench_201

@@ -1,0 +1,145 @@
+// The fused supernet against the oracle: one set of parameters, the same logits, gradients and statistics.
+
+#include <gtest/gtest.h>
+
+#include <ATen/record_function.h>
+
+#include <flowdarts/spaces/nas_bench_201/supernet.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "golden_fill.hpp"
+
+namespace flowdarts::nas_bench_201 {
+namespace {
+
+using testing::golden;
+using testing::golden_fill;
+
+struct Case {
+  std::string name;
+  SupernetSpec spec;
+  std::int64_t batch = 3;
+  std::int64_t height = 8;
+  std::int64_t width = 8;
+};
+
+void PrintTo(const Case& c, std::ostream* out) {
+  *out << c.name;
+}
+
+OpMask without(std::vector<std::pair<int, int>> gone) {
+  OpMask mask = all_ops();
+  for (const auto& [edge, op] : gone) mask[edge][op] = false;
+  return mask;
+}
+
+OpMask only(int op) {
+  OpMask mask{};
+  for (auto& row : mask) row[op] = true;
+  return mask;
+}
+
+std::vector<Case> cases() {
+  return {
+      {"Small", {.channels = 4, .cells = 1}},
+      {"OddSizes", {.channels = 5, .cells = 1}, 2, 12, 20},
+      {"ManyCells", {.channels = 3, .cells = 3}, 2},
+      {"WholeVectors", {.channels = 16, .cells = 1}, 2},
+      {"BatchOfOne", {.channels = 4, .cells = 2}, 1, 16, 16},
+      {"AffineWithBias", {.channels = 4, .cells = 1, .conv_bias = true, .affine = true}},
+      {"WithoutRunningStatistics", {.channels = 4, .cells = 1, .track_running_stats = false}},
+      {"SomeOpsGone",
+       {.channels = 4,
+        .cells = 1,
+        .present = without({{0, 3}, {1, 2}, {1, 3}, {3, 1}, {3, 4}, {4, 0}, {5, 1}, {5, 2}, {5, 3}})}},
+      {"NothingReachesNode1", {.channels = 4, .cells = 1, .present = without({{0, 1}, {0, 2}, {0, 3}, {0, 4}})}},
+      {"NothingLeavesNode2", {.channels = 4, .cells = 1, .present = without({{5, 1}, {5, 2}, {5, 3}, {5, 4}})}},
+      {"SkipsAlone", {.channels = 4, .cells = 1, .present = only(column::skip_connect)}},
+      {"PoolsAlone", {.channels = 4, .cells = 1, .present = only(column::avg_pool_3x3)}},
+      {"OneByOneAlone", {.channels = 4, .cells = 1, .present = only(column::nor_conv_1x1)}},
+  };
+}
+
+/// What a pass through a supernet gives.
+struct Pass {
+  torch::Tensor logits, op_weights;
+  std::vector<torch::Tensor> weights;
+};
+
+Pass run(Supernet& supernet, const Case& c, at::ScalarType dtype, bool train) {
+  supernet.to(dtype);
+  supernet.train(train);
+  const auto op_weights = golden({6, 5}, 0.5).softmax(1).to(dtype).detach().requires_grad_();
+  const auto images = golden({c.batch, 3, c.height, c.width}).to(dtype).contiguous(torch::MemoryFormat::ChannelsLast);
+  const auto logits = supernet.forward(images, {op_weights});
+  const auto loss = torch::cross_entropy_loss(logits, torch::arange(c.batch, torch::kInt64));
+  std::vector<torch::Tensor> inputs = supernet.parameters();
+  inputs.push_back(op_weights);
+  auto gradients = torch::autograd::grad({loss}, inputs, {}, false, false, /*allow_unused=*/true);
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (!gradients[i].defined()) gradients[i] = torch::zeros_like(inputs[i]);
+  }
+  Pass pass{.logits = logits.detach(), .op_weights = gradients.back()};
+  gradients.pop_back();
+  pass.weights = std::move(gradients);
+  return pass;
+}
+
+double largest(const torch::Tensor& x) {
+  return x.abs().max().item<double>();
+}
+
+/// Differences are relative to the largest element, for w of all gradients together: one alone may be zero, as that of
+/// a bias that the next batch norm cancels.
+void expect_close(const Pass& actual, const Pass& expected, double relative) {
+  EXPECT_LE(largest(actual.logits - expected.logits), relative * largest(expected.logits));
+  EXPECT_LE(largest(actual.op_weights - expected.op_weights), relative * largest(expected.op_weights) + 1e-300);
+  double scale = 0;
+  for (const auto& gradient : expected.weights) scale = std::max(scale, largest(gradient));
+  for (std::size_t i = 0; i < expected.weights.size(); ++i) {
+    ASSERT_EQ(actual.weights[i].sizes(), expected.weights[i].sizes());
+    EXPECT_LE(largest(actual.weights[i] - expected.weights[i]), relative * scale) << "parameter " << i;
+  }
+}
+
+class Fused : public ::testing::TestWithParam<Case> {};
+
+TEST_P(Fused, HasTheOraclesParametersAndBuffers) {
+  OracleSupernet oracle(GetParam().spec);
+  FusedSupernet fused(GetParam().spec);
+  const auto expected = oracle.named_parameters();
+  const auto actual = fused.named_parameters();
+  ASSERT_EQ(actual.size(), expected.size());
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_EQ(actual[i].key(), expected[i].key());
+    EXPECT_EQ(actual[i].value().sizes(), expected[i].value().sizes());
+  }
+  EXPECT_EQ(fused.named_buffers().keys(), oracle.named_buffers().keys());
+}
+
+TEST_P(Fused, AgreesWithTheOracle) {
+  for (const auto& [dtype, relative] : {std::pair{torch::kFloat64, 1e-10}, {torch::kFloat32, 1e-4}}) {
+    for (const bool train : {true, false}) {
+      SCOPED_TRACE(std::string(c10::toString(dtype)) + (train ? " train" : " eval"));
+      OracleSupernet oracle(GetParam().spec);
+      FusedSupernet fused(GetParam().spec);
+      golden_fill(oracle);
+      golden_fill(fused);
+      const Pass expected = run(oracle, GetParam(), dtype, train);
+      expect_close(run(fused, GetParam(), dtype, train), expected, relative);
+      const auto buffers = oracle.named_buffers();
+      for (const auto& item : fused.named_buffers()) {
+        EXPECT_LE(largest(item.value() - buffers[item.key()]), relative * std::max(0.1, largest(buffers[item.key()])))
+            << item.key();
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Specs, Fused, ::testing::ValuesIn(cases()),
+                         [](const auto& parameter) { return parameter.param.name; });
+
+}  // namespace
+}  // namespace flowdarts::nas_bench_201
