@@ -86,7 +86,11 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::cpu)
   # at::parallel_for is a template over OpenMP: compiled without the flag it takes one thread and says nothing. GCC's
   # OpenMP is LibTorch's own, one pool of threads; that of Clang would be a second one, so it does without.
   target_compile_options(LibTorch::cpu INTERFACE "$<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fopenmp>")
-  target_link_options(LibTorch::cpu INTERFACE "$<$<LINK_LANG_AND_ID:CXX,GNU>:-fopenmp>")
+  file(GLOB _torch_openmp "${LibTorch_ROOT_DIR}/lib/libgomp*.so*")
+  if(NOT _torch_openmp)
+    set(_torch_openmp "$<$<CXX_COMPILER_ID:GNU>:gomp>")
+  endif()
+  target_link_libraries(LibTorch::cpu INTERFACE ${_torch_openmp})
   # As link options, so that installed programs keep them: they start without LD_LIBRARY_PATH.
   file(GLOB _torch_runtime_dirs "${LibTorch_ROOT_DIR}/../nvidia/*/lib")
   foreach(_torch_dir IN ITEMS "${LibTorch_ROOT_DIR}/lib" LISTS _torch_runtime_dirs)

@@ -235,6 +235,7 @@ VARIANTS = ("nchw", "nhwc", "nhwc-bf16-autocast")
 
 
 def measure(arguments):
+    load_average = os.getloadavg()[0]
     torch.set_num_threads(arguments.threads)
     check_against_golden_files()
     parameters = Supernet(arguments.channels, arguments.cells).parameter_count()
@@ -256,7 +257,7 @@ def measure(arguments):
         "torch": torch.__version__,
         "python": platform.python_version(),
         "threads": torch.get_num_threads(),
-        "load_average": os.getloadavg()[0],
+        "load_average": load_average,
         "channels": arguments.channels,
         "cells": arguments.cells,
         "batch": arguments.batch,

@@ -6,6 +6,10 @@
 #include <flowdarts/policies/relaxation/softmax.hpp>
 #include <flowdarts/stages/arch_step/arch_step.hpp>
 #include <flowdarts/stages/arch_step/hessian.hpp>
+#include <flowdarts/stages/weight_step/multi_tensor.hpp>
+#include <mutex>
+#include <set>
+#include <thread>
 
 namespace flowdarts {
 namespace {
@@ -103,6 +107,28 @@ TEST(Sgd, TheNumberOfThreadsChangesNoBit) {
   for (const auto& result : results) {
     for (std::size_t k = 0; k < result.size(); ++k) EXPECT_TRUE(torch::equal(result[k], results[0][k]));
   }
+}
+
+TEST(Parts, CoverEveryElementOnceOnSeveralThreads) {
+  const std::vector<torch::Tensor> tensors{torch::zeros({0}),    torch::zeros({50000}), torch::zeros({3}),
+                                           torch::zeros({2, 0}), torch::zeros({30000}), torch::zeros({0})};
+  const optimizer::Parts parts(tensors);
+  std::mutex mutex;
+  std::set<std::thread::id> threads;
+  const int before = at::get_num_threads();
+  at::set_num_threads(2);
+  parts.for_each_piece([&](std::int64_t part, std::size_t tensor, std::int64_t begin, std::int64_t count) {
+    EXPECT_LT(part, parts.count());
+    tensors[tensor].slice(0, begin, begin + count).add_(1);
+    const std::lock_guard lock(mutex);
+    threads.insert(std::this_thread::get_id());
+  });
+  at::set_num_threads(before);
+  for (const torch::Tensor& tensor : tensors) EXPECT_TRUE(tensor.eq(1).all().item<bool>());
+#ifdef __clang__
+  GTEST_SKIP() << "at::parallel_for takes one thread in what Clang compiled (cmake/FindLibTorch.cmake)";
+#endif
+  EXPECT_EQ(threads.size(), 2U);
 }
 
 TEST(Sgd, AnUndefinedGradientIsZero) {
