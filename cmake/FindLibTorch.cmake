@@ -83,14 +83,10 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::cpu)
   add_library(LibTorch::cpu INTERFACE IMPORTED ${_torch_global})
   target_include_directories(LibTorch::cpu SYSTEM INTERFACE "${_torch_links}/include" "${_torch_links}/api")
   target_link_libraries(LibTorch::cpu INTERFACE "${LibTorch_ROOT_DIR}/lib/libtorch_cpu.so" "${LibTorch_ROOT_DIR}/lib/libc10.so")
-  # at::parallel_for is a template over OpenMP: compiled without the flag it takes one thread and says nothing. GCC's
-  # OpenMP is LibTorch's own, one pool of threads; that of Clang would be a second one, so it does without.
+  # at::parallel_for is a template: without OpenMP it compiles to a plain loop. Clang would bring a second OpenMP runtime
+  # beside LibTorch's libgomp, so there it stays one.
   target_compile_options(LibTorch::cpu INTERFACE "$<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fopenmp>")
-  file(GLOB _torch_openmp "${LibTorch_ROOT_DIR}/lib/libgomp*.so*")
-  if(NOT _torch_openmp)
-    set(_torch_openmp "$<$<CXX_COMPILER_ID:GNU>:gomp>")
-  endif()
-  target_link_libraries(LibTorch::cpu INTERFACE ${_torch_openmp})
+  target_link_libraries(LibTorch::cpu INTERFACE "$<$<LINK_LANG_AND_ID:CXX,GNU>:gomp>")
   # As link options, so that installed programs keep them: they start without LD_LIBRARY_PATH.
   file(GLOB _torch_runtime_dirs "${LibTorch_ROOT_DIR}/../nvidia/*/lib")
   foreach(_torch_dir IN ITEMS "${LibTorch_ROOT_DIR}/lib" LISTS _torch_runtime_dirs)
