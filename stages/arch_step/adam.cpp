@@ -1,6 +1,8 @@
 #include <cmath>
 #include <flowdarts/spaces/support/random.hpp>
 #include <flowdarts/stages/arch_step/adam.hpp>
+#include <flowdarts/stages/weight_step/multi_tensor.hpp>
+#include <span>
 
 namespace flowdarts {
 
@@ -18,17 +20,57 @@ Adam::Adam(std::vector<torch::Tensor> alphas, const ArchOptions& options)
 }
 
 void Adam::step(const std::vector<torch::Tensor>& gradients) {
-  constexpr double eps = 1e-8;
+  TORCH_CHECK(gradients.size() == alphas_.size(), "Adam: found ", gradients.size(), " gradients for ", alphas_.size(),
+              " alphas");
   const torch::NoGradGuard no_grad;
   ++steps_;
   const double correction1 = 1.0 - std::pow(beta1_, static_cast<double>(steps_));
   const double correction2 = 1.0 - std::pow(beta2_, static_cast<double>(steps_));
+  const optimizer::AdamFactors factors{.weight_decay = weight_decay_,
+                                       .beta1 = beta1_,
+                                       .beta2 = beta2_,
+                                       .step_size = lr_ / correction1,
+                                       .root_correction2 = std::sqrt(correction2),
+                                       .eps = 1e-8};
+  if (!optimizer::takes_kernels(alphas_)) {
+    step_with_operators(gradients, factors);
+  } else if (!alphas_.empty() && alphas_.front().scalar_type() == torch::kDouble) {
+    step_with_kernels<double>(gradients, factors);
+  } else {
+    step_with_kernels<float>(gradients, factors);
+  }
+}
+
+template <class T>
+void Adam::step_with_kernels(const std::vector<torch::Tensor>& gradients, const optimizer::AdamFactors& factors) {
+  std::vector<torch::Tensor> arranged;
+  std::vector<T*> alpha, first, second;
+  std::vector<const T*> gradient;
   for (std::size_t i = 0; i < alphas_.size(); ++i) {
-    const torch::Tensor gradient = gradients[i].add(alphas_[i], weight_decay_);
-    first_[i].mul_(beta1_).add_(gradient, 1.0 - beta1_);
-    second_[i].mul_(beta2_).addcmul_(gradient, gradient, 1.0 - beta2_);
-    const torch::Tensor denominator = (second_[i].sqrt() / std::sqrt(correction2)).add_(eps);
-    alphas_[i].addcdiv_(first_[i], denominator, -lr_ / correction1);
+    first_[i] = optimizer::arranged_like(first_[i], alphas_[i]);
+    second_[i] = optimizer::arranged_like(second_[i], alphas_[i]);
+    arranged.push_back(optimizer::arranged_like(gradients[i], alphas_[i]));
+    alpha.push_back(alphas_[i].data_ptr<T>());
+    first.push_back(first_[i].data_ptr<T>());
+    second.push_back(second_[i].data_ptr<T>());
+    gradient.push_back(arranged[i].const_data_ptr<T>());
+  }
+  optimizer::Parts(alphas_).for_each_piece([&](std::int64_t /* part */, std::size_t i, std::int64_t begin,
+                                               std::int64_t count) {
+    optimizer::adam_update(alpha[i] + begin, first[i] + begin, second[i] + begin, gradient[i] + begin, count, factors);
+  });
+  for (const auto* tensors : {&alphas_, &first_, &second_}) {
+    for (const torch::Tensor& tensor : *tensors) optimizer::mark_changed(tensor);
+  }
+}
+
+void Adam::step_with_operators(const std::vector<torch::Tensor>& gradients, const optimizer::AdamFactors& factors) {
+  for (std::size_t i = 0; i < alphas_.size(); ++i) {
+    const torch::Tensor gradient = gradients[i].add(alphas_[i], factors.weight_decay);
+    first_[i].mul_(factors.beta1).add_(gradient, 1.0 - factors.beta1);
+    second_[i].mul_(factors.beta2).addcmul_(gradient, gradient, 1.0 - factors.beta2);
+    const torch::Tensor denominator = (second_[i].sqrt() / factors.root_correction2).add_(factors.eps);
+    alphas_[i].addcdiv_(first_[i], denominator, -factors.step_size);
   }
 }
 

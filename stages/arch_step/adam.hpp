@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <flowdarts/spaces/supernet.hpp>
 #include <flowdarts/spaces/support/option.hpp>
+#include <flowdarts/stages/arch_step/adam_kernels.hpp>
 #include <vector>
 
 namespace flowdarts {
@@ -24,6 +25,7 @@ class Adam {
  public:
   Adam(std::vector<torch::Tensor> alphas, const ArchOptions& options);
 
+  /// gradients: one an alpha; they stay as they are. On a CPU, float and double take one pass.
   void step(const std::vector<torch::Tensor>& gradients);
 
   [[nodiscard]] const std::vector<torch::Tensor>& alphas() const { return alphas_; }
@@ -34,6 +36,10 @@ class Adam {
   void set_steps(std::int64_t steps) { steps_ = steps; }
 
  private:
+  template <class T>
+  void step_with_kernels(const std::vector<torch::Tensor>& gradients, const optimizer::AdamFactors& factors);
+  void step_with_operators(const std::vector<torch::Tensor>& gradients, const optimizer::AdamFactors& factors);
+
   std::vector<torch::Tensor> alphas_, first_, second_;
   std::int64_t steps_ = 0;
   double lr_, beta1_, beta2_, weight_decay_;

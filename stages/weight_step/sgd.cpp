@@ -1,6 +1,9 @@
 #include <cmath>
+#include <flowdarts/stages/weight_step/multi_tensor.hpp>
 #include <flowdarts/stages/weight_step/sgd.hpp>
+#include <flowdarts/stages/weight_step/sgd_kernels.hpp>
 #include <numbers>
+#include <numeric>
 
 namespace flowdarts {
 
@@ -9,12 +12,25 @@ double cosine_lr(const WeightOptions& options, std::int64_t epoch, std::int64_t 
   return options.lr_min + (options.lr - options.lr_min) * (1.0 + std::cos(phase)) / 2.0;
 }
 
+namespace {
+
+// What clipping multiplies the gradients by, as clip_grad_norm_ has it: NaN where the norm is.
+double clip_scale(double norm, double max_norm) {
+  const double scale = max_norm / (norm + 1e-6);
+  return scale > 1.0 ? 1.0 : scale;
+}
+
+// Stays on the device: a host branch on the norm would wait for it.
+torch::Tensor clip_scale(const std::vector<torch::Tensor>& gradients, double max_norm) {
+  const torch::Tensor norm = torch::stack(at::_foreach_norm(gradients)).norm();
+  return (max_norm / (norm + 1e-6)).clamp_max(1.0);
+}
+
+}  // namespace
+
 void clip_norm(std::vector<torch::Tensor>& gradients, double max_norm) {
   const torch::NoGradGuard no_grad;
-  const torch::Tensor norm = torch::stack(at::_foreach_norm(gradients)).norm();
-  // Stays on the device: a host branch on the norm would wait for it.
-  const torch::Tensor scale = (max_norm / (norm + 1e-6)).clamp_max(1.0);
-  at::_foreach_mul_(gradients, scale);
+  at::_foreach_mul_(gradients, clip_scale(gradients, max_norm));
 }
 
 Sgd::Sgd(std::vector<torch::Tensor> weights, const WeightOptions& options)
@@ -27,15 +43,68 @@ Sgd::Sgd(std::vector<torch::Tensor> weights, const WeightOptions& options)
   for (const torch::Tensor& weight : weights_) momentum_.push_back(torch::zeros_like(weight));
 }
 
-void Sgd::step(std::vector<torch::Tensor>& gradients, double lr) {
+void Sgd::step(const std::vector<torch::Tensor>& gradients, double lr) {
+  TORCH_CHECK(gradients.size() == weights_.size(), "SGD: found ", gradients.size(), " gradients for ", weights_.size(),
+              " weights");
+  if (weights_.empty()) return;
   const torch::NoGradGuard no_grad;
-  if (clip_ > 0.0) clip_norm(gradients, clip_);
-  if (weight_decay_ != 0.0) at::_foreach_add_(gradients, weights_, weight_decay_);
+  if (!optimizer::takes_kernels(weights_)) {
+    step_with_foreach(gradients, lr);
+  } else if (weights_.front().scalar_type() == torch::kDouble) {
+    step_with_kernels<double>(gradients, lr);
+  } else {
+    step_with_kernels<float>(gradients, lr);
+  }
+}
+
+template <class T>
+void Sgd::step_with_kernels(const std::vector<torch::Tensor>& gradients, double lr) {
+  std::vector<torch::Tensor> arranged(gradients);
+  std::vector<T*> weight, velocity;
+  std::vector<const T*> gradient;
+  for (std::size_t i = 0; i < weights_.size(); ++i) {
+    // The module's owner may have changed the memory format since the last step.
+    momentum_[i] = optimizer::arranged_like(momentum_[i], weights_[i]);
+    if (arranged[i].defined()) arranged[i] = optimizer::arranged_like(arranged[i], weights_[i]);
+    weight.push_back(weights_[i].data_ptr<T>());
+    velocity.push_back(momentum_[i].data_ptr<T>());
+    gradient.push_back(arranged[i].defined() ? arranged[i].const_data_ptr<T>() : nullptr);
+  }
+
+  const optimizer::Parts parts(weights_);
+  optimizer::SgdFactors factors{
+      .weight_decay = weight_decay_, .momentum = momentum_factor_, .lr = lr, .nesterov = nesterov_};
+  if (clip_ > 0.0) {
+    std::vector<double> squares(static_cast<std::size_t>(parts.count()), 0.0);
+    parts.for_each_piece([&](std::int64_t part, std::size_t i, std::int64_t begin, std::int64_t count) {
+      if (gradient[i] != nullptr) {
+        squares[static_cast<std::size_t>(part)] += optimizer::sum_of_squares(gradient[i] + begin, count);
+      }
+    });
+    factors.gradient_scale = clip_scale(std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0)), clip_);
+  }
+  parts.for_each_piece([&](std::int64_t /* part */, std::size_t i, std::int64_t begin, std::int64_t count) {
+    optimizer::sgd_update(weight[i] + begin, velocity[i] + begin,
+                          gradient[i] != nullptr ? gradient[i] + begin : nullptr, count, factors);
+  });
+  for (std::size_t i = 0; i < weights_.size(); ++i) {
+    optimizer::mark_changed(weights_[i]);
+    optimizer::mark_changed(momentum_[i]);
+  }
+}
+
+void Sgd::step_with_foreach(const std::vector<torch::Tensor>& gradients, double lr) {
+  std::vector<torch::Tensor> direction(gradients);
+  for (std::size_t i = 0; i < direction.size(); ++i) {
+    if (!direction[i].defined()) direction[i] = torch::zeros_like(weights_[i]);
+  }
+  if (clip_ > 0.0) direction = at::_foreach_mul(direction, clip_scale(direction, clip_));
+  if (weight_decay_ != 0.0) direction = at::_foreach_add(direction, weights_, weight_decay_);
   at::_foreach_mul_(momentum_, momentum_factor_);
-  at::_foreach_add_(momentum_, gradients);
+  at::_foreach_add_(momentum_, direction);
   if (nesterov_) {
-    at::_foreach_add_(gradients, momentum_, momentum_factor_);
-    at::_foreach_add_(weights_, gradients, -lr);
+    direction = at::_foreach_add(direction, momentum_, momentum_factor_);
+    at::_foreach_add_(weights_, direction, -lr);
   } else {
     at::_foreach_add_(weights_, momentum_, -lr);
   }

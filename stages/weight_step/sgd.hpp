@@ -2,8 +2,8 @@
 
 #include <torch/torch.h>
 
+#include <cstdint>
 #include <flowdarts/spaces/support/option.hpp>
-#include <span>
 #include <vector>
 
 namespace flowdarts {
@@ -31,14 +31,19 @@ class Sgd {
  public:
   Sgd(std::vector<torch::Tensor> weights, const WeightOptions& options);
 
-  /// gradients: one a weight, changed in place.
-  void step(std::vector<torch::Tensor>& gradients, double lr);
+  /// gradients: one a weight, undefined where it is zero; they stay as they are. On a CPU, float and double take one
+  /// pass for the norm and one for the rest, with the same bits for any number of threads.
+  void step(const std::vector<torch::Tensor>& gradients, double lr);
 
   [[nodiscard]] const std::vector<torch::Tensor>& weights() const { return weights_; }
   /// One buffer a weight, zero before the first step.
   [[nodiscard]] const std::vector<torch::Tensor>& momentum() const { return momentum_; }
 
  private:
+  template <class T>
+  void step_with_kernels(const std::vector<torch::Tensor>& gradients, double lr);
+  void step_with_foreach(const std::vector<torch::Tensor>& gradients, double lr);
+
   std::vector<torch::Tensor> weights_;
   std::vector<torch::Tensor> momentum_;
   double momentum_factor_, weight_decay_, clip_;

@@ -25,12 +25,9 @@ void WeightStep::operator()(const DeviceBatch& batch, const std::vector<torch::T
   inspect(pack_results(loss, logits, batch.labels));
   // An op that no path reaches has no gradient: it moves by its momentum and decay alone, as in PyTorch with zero
   // gradients.
-  std::vector<torch::Tensor> gradients = torch::autograd::grad({loss}, sgd_.weights(), {}, /*retain_graph=*/false,
-                                                               /*create_graph=*/false, /*allow_unused=*/true);
-  for (std::size_t i = 0; i < gradients.size(); ++i) {
-    if (!gradients[i].defined()) gradients[i] = torch::zeros_like(sgd_.weights()[i]);
-  }
-  sgd_.step(gradients, lr);
+  sgd_.step(torch::autograd::grad({loss}, sgd_.weights(), {}, /*retain_graph=*/false, /*create_graph=*/false,
+                                  /*allow_unused=*/true),
+            lr);
 }
 
 }  // namespace flowdarts

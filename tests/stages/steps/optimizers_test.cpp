@@ -6,6 +6,10 @@
 #include <flowdarts/policies/relaxation/softmax.hpp>
 #include <flowdarts/stages/arch_step/arch_step.hpp>
 #include <flowdarts/stages/arch_step/hessian.hpp>
+#include <flowdarts/stages/weight_step/multi_tensor.hpp>
+#include <mutex>
+#include <set>
+#include <thread>
 
 namespace flowdarts {
 namespace {
@@ -21,27 +25,228 @@ std::vector<torch::Tensor> copies(const std::vector<torch::Tensor>& tensors) {
   return result;
 }
 
-TEST(Sgd, MovesAsLibTorchsDoes) {
-  for (const bool nesterov : {false, true}) {
-    const auto ours = some_weights();
-    const auto theirs = copies(ours);
-    WeightOptions options;
-    options.nesterov = nesterov;
-    options.clip = 0.0;
-    Sgd sgd(ours, options);
-    torch::optim::SGD reference(theirs,
-                                torch::optim::SGDOptions(0.025).momentum(0.9).weight_decay(3e-4).nesterov(nesterov));
-    for (int i = 0; i < 5; ++i) {
-      std::vector<torch::Tensor> gradients;
-      for (std::size_t k = 0; k < ours.size(); ++k) {
-        gradients.push_back(torch::randn_like(ours[k]).detach());
-        torch::Tensor(theirs[k]).mutable_grad() = gradients[k].clone();
-      }
-      sgd.step(gradients, 0.025);
-      reference.step();
-      for (std::size_t k = 0; k < ours.size(); ++k) EXPECT_TRUE(torch::allclose(ours[k], theirs[k], 1e-13, 1e-15));
+/// Shapes as a supernet has them: channels-last, small and large, more elements than one part of the work.
+std::vector<torch::Tensor> supernet_weights(torch::ScalarType type) {
+  torch::manual_seed(4);
+  std::vector<torch::Tensor> weights{torch::randn({16, 3, 3, 3}), torch::randn({64, 64, 3, 3}),
+                                     torch::randn({64, 64, 1, 1}), torch::randn({7}), torch::randn({10, 64})};
+  for (torch::Tensor& weight : weights) {
+    weight = weight.to(type);
+    if (weight.dim() == 4) weight = weight.contiguous(torch::MemoryFormat::ChannelsLast);
+    weight.requires_grad_();
+  }
+  return weights;
+}
+
+double relative_tolerance(torch::ScalarType type) {
+  return type == torch::kDouble ? 1e-12 : 1e-6;
+}
+
+void expect_same(const std::vector<torch::Tensor>& ours, const std::vector<torch::Tensor>& theirs, double tolerance) {
+  ASSERT_EQ(ours.size(), theirs.size());
+  for (std::size_t k = 0; k < ours.size(); ++k) {
+    const double difference = (ours[k] - theirs[k]).abs().max().item<double>();
+    EXPECT_LE(difference, tolerance * theirs[k].abs().max().item<double>()) << "tensor " << k;
+  }
+}
+
+/// Twenty steps of ours and of torch::optim::SGD.
+void expect_libtorchs_sgd(torch::ScalarType type, bool nesterov, double weight_decay, double clip) {
+  const auto ours = supernet_weights(type);
+  const auto theirs = copies(ours);
+  WeightOptions options;
+  options.nesterov = nesterov;
+  options.weight_decay = weight_decay;
+  options.clip = clip;
+  Sgd sgd(ours, options);
+  torch::optim::SGD reference(
+      theirs, torch::optim::SGDOptions(0.1).momentum(0.9).weight_decay(weight_decay).nesterov(nesterov));
+  for (int i = 0; i < 20; ++i) {
+    std::vector<torch::Tensor> gradients;
+    for (std::size_t k = 0; k < ours.size(); ++k) {
+      // The norm of all is about 200, then about 2: above and below the clip.
+      gradients.push_back(torch::randn_like(ours[k]).detach() * (i % 2 == 0 ? 1.0 : 0.01));
+      torch::Tensor(theirs[k]).mutable_grad() = gradients[k].clone();
+    }
+    const auto kept = copies(gradients);
+    sgd.step(gradients, 0.1);
+    if (clip > 0.0) torch::nn::utils::clip_grad_norm_(theirs, clip);
+    reference.step();
+    for (std::size_t k = 0; k < ours.size(); ++k) EXPECT_TRUE(torch::equal(gradients[k], kept[k]));
+  }
+  expect_same(ours, theirs, relative_tolerance(type));
+}
+
+TEST(Sgd, TwentyStepsAgreeWithLibTorchs) {
+  for (const auto type : {torch::kDouble, torch::kFloat}) {
+    for (const bool nesterov : {false, true}) {
+      expect_libtorchs_sgd(type, nesterov, /*weight_decay=*/3e-4, /*clip=*/5.0);
+      expect_libtorchs_sgd(type, nesterov, /*weight_decay=*/0.0, /*clip=*/0.0);
     }
   }
+}
+
+/// Random gradients in the order in memory of their weights.
+std::vector<torch::Tensor> gradients_of(const std::vector<torch::Tensor>& weights) {
+  std::vector<torch::Tensor> gradients;
+  for (const auto& weight : weights) gradients.push_back(torch::randn_like(weight).detach());
+  return gradients;
+}
+
+TEST(Sgd, TheNumberOfThreadsChangesNoBit) {
+  const int threads = at::get_num_threads();
+  std::vector<std::vector<torch::Tensor>> results;
+  for (const int count : {1, 2, 3, 7}) {
+    at::set_num_threads(count);
+    const auto weights = supernet_weights(torch::kFloat);
+    Sgd sgd(weights, WeightOptions{});
+    for (int i = 0; i < 3; ++i) sgd.step(gradients_of(weights), 0.1);
+    results.push_back(weights);
+  }
+  at::set_num_threads(threads);
+  for (const auto& result : results) {
+    for (std::size_t k = 0; k < result.size(); ++k) EXPECT_TRUE(torch::equal(result[k], results[0][k]));
+  }
+}
+
+TEST(Parts, CoverEveryElementOnceOnSeveralThreads) {
+  const std::vector<torch::Tensor> tensors{torch::zeros({0}),    torch::zeros({50000}), torch::zeros({3}),
+                                           torch::zeros({2, 0}), torch::zeros({30000}), torch::zeros({0})};
+  const optimizer::Parts parts(tensors);
+  std::mutex mutex;
+  std::set<std::thread::id> threads;
+  const int before = at::get_num_threads();
+  at::set_num_threads(2);
+  parts.for_each_piece([&](std::int64_t part, std::size_t tensor, std::int64_t begin, std::int64_t count) {
+    EXPECT_LT(part, parts.count());
+    tensors[tensor].slice(0, begin, begin + count).add_(1);
+    const std::lock_guard lock(mutex);
+    threads.insert(std::this_thread::get_id());
+  });
+  at::set_num_threads(before);
+  for (const torch::Tensor& tensor : tensors) EXPECT_TRUE(tensor.eq(1).all().item<bool>());
+#ifdef __clang__
+  GTEST_SKIP() << "at::parallel_for takes one thread in what Clang compiled (cmake/FindLibTorch.cmake)";
+#endif
+  EXPECT_EQ(threads.size(), 2U);
+}
+
+TEST(Sgd, AnUndefinedGradientIsZero) {
+  // Weights with a gap in memory take LibTorch's operators.
+  for (const bool with_gap : {false, true}) {
+    std::vector<torch::Tensor> ours = some_weights();
+    if (with_gap) ours.push_back(torch::randn({4, 6}, torch::kDouble).slice(1, 0, 3));
+    const auto theirs = copies(ours);
+    Sgd sgd(ours, WeightOptions{}), reference(theirs, WeightOptions{});
+    for (int i = 0; i < 3; ++i) {
+      std::vector<torch::Tensor> gradients = gradients_of(ours);
+      gradients[1] = torch::zeros_like(ours[1]);
+      reference.step(gradients, 0.1);
+      gradients[1] = torch::Tensor();
+      sgd.step(gradients, 0.1);
+    }
+    expect_same(ours, theirs, with_gap ? 1e-14 : 0.0);                          // a copy has no gap
+    EXPECT_FALSE(torch::equal(sgd.momentum()[1], torch::zeros_like(ours[1])));  // decay alone moves it
+  }
+}
+
+TEST(Sgd, LibTorchsOperatorsAndTheKernelsAgree) {
+  for (const bool nesterov : {false, true}) {
+    const auto ours = supernet_weights(torch::kDouble);
+    auto theirs = copies(ours);
+    theirs.push_back(torch::zeros({4, 6}, torch::kDouble).slice(1, 0, 3));
+    WeightOptions options;
+    options.nesterov = nesterov;
+    Sgd sgd(ours, options), reference(theirs, options);
+    for (int i = 0; i < 3; ++i) {
+      auto gradients = gradients_of(ours);
+      const auto kept = copies(gradients);
+      sgd.step(gradients, 0.1);
+      gradients.push_back(torch::zeros({4, 3}, torch::kDouble));
+      reference.step(gradients, 0.1);
+      for (std::size_t k = 0; k < ours.size(); ++k) EXPECT_TRUE(torch::equal(gradients[k], kept[k]));
+    }
+    theirs.pop_back();
+    expect_same(ours, theirs, 1e-12);
+  }
+}
+
+TEST(Sgd, GradientsMayLieInMemoryInAnyOrder) {
+  const auto ours = supernet_weights(torch::kDouble);
+  const auto theirs = copies(ours);
+  Sgd sgd(ours, WeightOptions{}), reference(theirs, WeightOptions{});
+  for (int i = 0; i < 3; ++i) {
+    auto gradients = gradients_of(ours);
+    reference.step(gradients, 0.1);
+    for (std::size_t k = 0; k < 3; ++k) gradients[k] = gradients[k].contiguous();
+    gradients[4] = gradients[4].t().contiguous().t();
+    sgd.step(gradients, 0.1);
+  }
+  expect_same(ours, theirs, 0.0);
+  // One number for all elements.
+  const torch::Tensor one = torch::ones({1}, torch::kDouble);
+  sgd.step({{}, {}, {}, one.expand({7}), {}}, 0.1);
+  reference.step({{}, {}, {}, one.repeat({7}), {}}, 0.1);
+  EXPECT_TRUE(torch::equal(ours[3], theirs[3]));
+}
+
+TEST(Sgd, WeightsMayChangeTheirMemoryFormatBetweenSteps) {
+  const auto ours = supernet_weights(torch::kDouble);
+  const auto theirs = copies(ours);
+  Sgd sgd(ours, WeightOptions{}), reference(theirs, WeightOptions{});
+  for (int i = 0; i < 3; ++i) {
+    const auto gradients = gradients_of(theirs);
+    sgd.step(gradients, 0.1);
+    reference.step(gradients, 0.1);
+    if (i == 0) torch::Tensor(ours[1]).set_data(ours[1].detach().contiguous());
+  }
+  expect_same(ours, theirs, 1e-14);
+  expect_same(sgd.momentum(), reference.momentum(), 1e-14);
+}
+
+TEST(Sgd, OneGradientMayServeTwoWeights) {
+  // What autograd returns for (a + b).sum().
+  for (const bool with_gap : {false, true}) {
+    torch::Tensor a = torch::ones({5}, torch::kDouble), b = torch::ones({5}, torch::kDouble);
+    if (with_gap) b = torch::ones({5, 2}, torch::kDouble).select(1, 0);
+    WeightOptions options;
+    options.clip = 1.0;
+    Sgd sgd({a, b}, options);
+    const torch::Tensor gradient = torch::ones({5}, torch::kDouble);
+    sgd.step({gradient, gradient}, 0.1);
+    const double expected = 1.0 - 0.1 * (1.0 / (std::sqrt(10.0) + 1e-6) + 3e-4);
+    for (const torch::Tensor& weight : {a, b}) EXPECT_NEAR(weight[0].item<double>(), expected, 1e-12);
+  }
+}
+
+TEST(Sgd, ANormThatIsNotFiniteActsAsInLibTorch) {
+  for (const double bad : {std::nan(""), HUGE_VAL}) {
+    const auto ours = some_weights();
+    const auto theirs = copies(ours);
+    auto gradients = gradients_of(ours);
+    gradients[1][2] = bad;
+    for (std::size_t k = 0; k < ours.size(); ++k) torch::Tensor(theirs[k]).mutable_grad() = gradients[k].clone();
+    Sgd(ours, WeightOptions{}).step(gradients, 0.1);
+    torch::nn::utils::clip_grad_norm_(theirs, 5.0);
+    torch::optim::SGD(theirs, torch::optim::SGDOptions(0.1).momentum(0.9).weight_decay(3e-4)).step();
+    for (std::size_t k = 0; k < ours.size(); ++k) {
+      EXPECT_TRUE(torch::allclose(ours[k], theirs[k], 1e-12, 0.0, /*equal_nan=*/true));
+    }
+  }
+}
+
+TEST(Sgd, AStepMakesSavedWeightsStale) {
+  torch::Tensor weight = torch::ones({3}, torch::kDouble).requires_grad_();
+  const torch::Tensor loss = (weight * weight).sum();
+  Sgd({weight}, WeightOptions{}).step({torch::ones({3}, torch::kDouble)}, 0.1);
+  EXPECT_THROW(loss.backward(), c10::Error);
+}
+
+TEST(Sgd, RefusesGradientsOfOtherShapes) {
+  const auto weights = some_weights();
+  Sgd sgd(weights, WeightOptions{});
+  EXPECT_THROW(sgd.step({torch::ones({4, 3}, torch::kDouble)}, 0.1), c10::Error);
+  EXPECT_THROW(sgd.step({torch::ones({3}, torch::kDouble), torch::ones({5}, torch::kDouble)}, 0.1), c10::Error);
 }
 
 TEST(ClipNorm, ScalesTheGradientsTogetherAndOnlyDown) {
@@ -53,22 +258,47 @@ TEST(ClipNorm, ScalesTheGradientsTogetherAndOnlyDown) {
   EXPECT_NEAR(gradients[1][0].item<double>(), 4.0, 1e-6);
 }
 
-TEST(Adam, MovesAsLibTorchsDoes) {
-  const auto ours = some_weights();
-  const auto theirs = copies(ours);
-  Adam adam(ours, ArchOptions{});
-  torch::optim::Adam reference(theirs,
-                               torch::optim::AdamOptions(3e-4).betas(std::make_tuple(0.5, 0.999)).weight_decay(1e-3));
-  for (int i = 0; i < 5; ++i) {
-    std::vector<torch::Tensor> gradients;
-    for (std::size_t k = 0; k < ours.size(); ++k) {
-      gradients.push_back(torch::randn_like(ours[k]).detach());
-      torch::Tensor(theirs[k]).mutable_grad() = gradients[k].clone();
+TEST(Adam, TwentyStepsAgreeWithLibTorchs) {
+  for (const auto type : {torch::kDouble, torch::kFloat}) {
+    const auto ours = supernet_weights(type);
+    const auto theirs = copies(ours);
+    Adam adam(ours, ArchOptions{});
+    torch::optim::Adam reference(theirs,
+                                 torch::optim::AdamOptions(3e-4).betas(std::make_tuple(0.5, 0.999)).weight_decay(1e-3));
+    for (int i = 0; i < 20; ++i) {
+      const auto gradients = gradients_of(ours);
+      const auto kept = copies(gradients);
+      for (std::size_t k = 0; k < ours.size(); ++k) torch::Tensor(theirs[k]).mutable_grad() = gradients[k].clone();
+      adam.step(gradients);
+      reference.step();
+      for (std::size_t k = 0; k < ours.size(); ++k) EXPECT_TRUE(torch::equal(gradients[k], kept[k]));
     }
-    adam.step(gradients);
-    reference.step();
-    for (std::size_t k = 0; k < ours.size(); ++k) EXPECT_TRUE(torch::allclose(ours[k], theirs[k], 1e-12, 1e-15));
+    expect_same(ours, theirs, relative_tolerance(type));
+    EXPECT_EQ(adam.steps(), 20);
   }
+}
+
+TEST(Adam, LibTorchsOperatorsAndTheKernelsAgree) {
+  const auto ours = supernet_weights(torch::kDouble);
+  auto theirs = copies(ours);
+  theirs.push_back(torch::zeros({4, 6}, torch::kDouble).slice(1, 0, 3));  // a gap in memory
+  Adam adam(ours, ArchOptions{}), reference(theirs, ArchOptions{});
+  for (int i = 0; i < 3; ++i) {
+    auto gradients = gradients_of(ours);
+    gradients.push_back(torch::ones({4, 3}, torch::kDouble));
+    reference.step(gradients);
+    gradients.pop_back();
+    for (std::size_t k = 0; k < 3; ++k) gradients[k] = gradients[k].contiguous();  // another order than the weight's
+    adam.step(gradients);
+  }
+  theirs.pop_back();
+  expect_same(ours, theirs, 1e-12);
+}
+
+TEST(Adam, RefusesGradientsOfOtherShapes) {
+  Adam adam(some_weights(), ArchOptions{});
+  EXPECT_THROW(adam.step({torch::ones({4, 3}, torch::kDouble)}), c10::Error);
+  EXPECT_THROW(adam.step({torch::ones({3}, torch::kDouble), torch::ones({5}, torch::kDouble)}), c10::Error);
 }
 
 TEST(CosineLr, StartsFullAndIsHalfwayInTheMiddle) {
