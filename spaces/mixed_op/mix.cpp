@@ -1,6 +1,10 @@
 #include <flowdarts/spaces/mixed_op/mix.hpp>
 #include <flowdarts/spaces/mixed_op/mix_kernels.hpp>
 
+#ifdef FLOWDARTS_CUDA
+#include <flowdarts/spaces/mixed_op/mix_cuda_function.hpp>
+#endif
+
 namespace flowdarts {
 namespace mixed_op {
 
@@ -177,7 +181,14 @@ torch::Tensor mix(std::span<const MixInput> inputs, const torch::Tensor& weights
   mixed_op::Variables variables;
   std::vector<const BatchNorm*> norms;
   for (const MixInput& input : inputs) {
-    TORCH_CHECK(input.x.device().is_cpu(), "a mix runs on a CPU, found an input on ", input.x.device());
+#ifdef FLOWDARTS_CUDA
+    TORCH_CHECK(input.x.device() == inputs[0].x.device() && (input.x.is_cpu() || input.x.is_cuda()),
+                "the inputs of a mix lie on one device, a CPU or a GPU, found ", inputs[0].x.device(), " and ",
+                input.x.device());
+#else
+    TORCH_CHECK(input.x.device().is_cpu(), "a mix runs on a CPU in a build without FLOWDARTS_CUDA, found an input on ",
+                input.x.device());
+#endif
     TORCH_CHECK(input.x.dim() == 4 && input.x.sizes() == inputs[0].x.sizes() &&
                     input.x.scalar_type() == inputs[0].x.scalar_type(),
                 "the inputs of a mix have one shape [B, C, H, W] and type, found ", inputs[0].x.scalar_type(),
@@ -187,6 +198,9 @@ torch::Tensor mix(std::span<const MixInput> inputs, const torch::Tensor& weights
     variables.add(input.x);
     norms.push_back(input.norm);
   }
+#ifdef FLOWDARTS_CUDA
+  if (inputs[0].x.is_cuda()) return mixed_op::mix_on_gpu(inputs, weights, relu);
+#endif
   MixPlaces places{.weights = variables.add(weights)};
   for (const BatchNorm* norm : norms) {
     places.gamma.push_back(variables.add(norm != nullptr ? norm->weight() : torch::Tensor()));

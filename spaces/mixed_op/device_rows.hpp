@@ -1,0 +1,55 @@
+#pragma once
+// From LibTorch's tensors on a GPU to what the CUDA kernels take; in builds with FLOWDARTS_CUDA alone.
+
+#include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+
+#include <flowdarts/spaces/mixed_op/tensor_rows.hpp>
+#include <string>
+
+namespace flowdarts::mixed_op {
+
+/// The current stream of a tensor's device, which is the current device while this lives.
+class DeviceStream {
+ public:
+  explicit DeviceStream(const torch::Tensor& tensor)
+      : guard_(tensor.device()), stream_(c10::cuda::getCurrentCUDAStream(tensor.device().index())) {}
+
+  [[nodiscard]] void* handle() const { return stream_.stream(); }
+
+  /// Throws c10::Error unless nothing failed.
+  static void check(const std::string& failure) { TORCH_CHECK(failure.empty(), failure); }
+
+ private:
+  c10::cuda::CUDAGuard guard_;
+  c10::cuda::CUDAStream stream_;
+};
+
+/// The elements from one pixel of x [B, C, H, W] to the next where its pixels lie one after the other in memory, each
+/// with its channels together: channels-last memory, or a slice of the channels of it. 0 where they do not.
+inline std::int64_t pixel_stride(const torch::Tensor& x) {
+  const std::int64_t channels = x.size(1);
+  std::int64_t stride = 0, pixels = 1;
+  for (const std::int64_t d : {3, 2, 0}) {
+    if (x.size(d) == 1) continue;
+    if (pixels == 1) stride = x.stride(d);
+    if (x.stride(d) != pixels * stride) return 0;
+    pixels *= x.size(d);
+  }
+  if (pixels == 1) stride = channels;
+  return stride >= channels && (channels == 1 || x.stride(1) == 1) ? stride : 0;
+}
+
+/// x itself where it has a pixel stride, else a copy of it in channels-last memory.
+inline torch::Tensor as_rows(const torch::Tensor& x) {
+  if (pixel_stride(x) > 0) return x;
+  return torch::empty(x.sizes(), x.options(), torch::MemoryFormat::ChannelsLast).copy_(x);
+}
+
+/// The pixels of a tensor that has a pixel stride.
+template <class T>
+Rows<T> device_rows(const torch::Tensor& x) {
+  return {static_cast<T*>(x.data_ptr()), pixel_stride(x)};
+}
+
+}  // namespace flowdarts::mixed_op

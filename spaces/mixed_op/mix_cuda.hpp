@@ -1,0 +1,95 @@
+#pragma once
+// The passes over memory that a mix of candidate ops is made of, on a GPU: one kernel forwards and one backwards, each
+// with its reductions inside. Nothing here waits for the device; sums are always added in the same order. All
+// pointers are to device memory; matrices are [pixels, channels] in channels-last memory. T: float, double or Bf16.
+
+#include <flowdarts/spaces/mixed_op/rows.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace flowdarts::mixed_op {
+
+inline constexpr int max_mix_terms = 48;  // as many as fit in the arguments of a kernel
+
+/// An array of float or, where `wide`, double. Null: none.
+struct DeviceValues {
+  void* data = nullptr;
+  bool wide = false;
+};
+
+/// What a term is normalised with.
+enum class TermNorm : std::uint8_t {
+  none,
+  running,  // running_mean and running_var
+  batch,    // the statistics of x
+  updating  // the same, and the running statistics are moved towards them
+};
+
+template <class T>
+struct MixForwardTerm {
+  Rows<const T> x;
+  void* gamma = nullptr;         // [channels], or null: 1
+  void* beta = nullptr;          // [channels], or null: 0
+  void* running_mean = nullptr;  // [channels], where the norm needs it; no two terms move the same one
+  void* running_var = nullptr;
+  TermNorm norm = TermNorm::none;
+};
+
+/// out = sum_t weights[t] norm_t(x_t), then max(out, 0) where `relu`. A term of weight 0 is read for its statistics
+/// alone.
+template <class T>
+struct MixForward {
+  MixForwardTerm<T> terms[max_mix_terms];
+  int count = 0;
+  bool relu = false;
+  bool wide = false;  // the arrays of the terms are of double, else of float
+  std::int64_t pixels = 0;
+  std::int64_t channels = 0;
+  DeviceValues weights;  // [count], or none: 1
+  Rows<T> out;
+  double* statistics = nullptr;  // [count, 2, channels], written: mean and 1 / sqrt(variance + eps) of normalised terms
+  void* scratch = nullptr;       // mix_forward_scratch() bytes, aligned to 16
+  double eps = 0;
+  double momentum = 0;  // running = (1 - momentum) running + momentum batch, with Bessel's correction
+};
+
+template <class T>
+struct MixBackwardTerm {
+  Rows<const T> x;
+  void* gamma = nullptr;  // as in the forward pass
+  void* beta = nullptr;
+  void* dgamma = nullptr;  // [channels], written; null where nobody asks
+  void* dbeta = nullptr;
+  Rows<T> dx;  // written; null where nobody asks
+  TermNorm norm = TermNorm::none;
+};
+
+/// The gradients of MixForward that are asked for, given g = dL/dout.
+template <class T>
+struct MixBackward {
+  MixBackwardTerm<T> terms[max_mix_terms];
+  int count = 0;
+  bool wide = false;
+  std::int64_t pixels = 0;
+  std::int64_t channels = 0;
+  DeviceValues weights;   // as in the forward pass
+  DeviceValues dweights;  // [count], written; none where nobody asks
+  Rows<const T> g;
+  Rows<const T> gate;                  // out of a mix with ReLU, else null: g counts where gate > 0
+  const double* statistics = nullptr;  // as the forward pass left them
+  void* scratch = nullptr;             // mix_backward_scratch() bytes, aligned to 16
+};
+
+[[nodiscard]] std::size_t mix_forward_scratch(int terms, std::int64_t pixels, std::int64_t channels);
+[[nodiscard]] std::size_t mix_backward_scratch(int terms, std::int64_t pixels, std::int64_t channels);
+
+/// Enqueues the pass on `stream` (a cudaStream_t) of the current device. At least one term, pixel and channel. Returns
+/// what failed, nothing on success.
+template <class T>
+[[nodiscard]] std::string mix_forward_cuda(const MixForward<T>& mix, void* stream);
+template <class T>
+[[nodiscard]] std::string mix_backward_cuda(const MixBackward<T>& mix, void* stream);
+
+}  // namespace flowdarts::mixed_op
