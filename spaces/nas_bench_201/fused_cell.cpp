@@ -519,6 +519,7 @@ FusedCell::FusedCell(const SupernetSpec& spec, std::int64_t channels) : Candidat
 }
 
 torch::Tensor FusedCell::forward(const torch::Tensor& x, const torch::Tensor& op_weights) {
+  TORCH_CHECK(x.device().is_cpu(), "a fused cell runs on a CPU, found its input on ", x.device());
   mixed_op::Variables variables{{x, op_weights}};
   std::vector<ConvPlaces> places;
   for_each_conv(*plan_, [&](const StackedConv& conv) {
