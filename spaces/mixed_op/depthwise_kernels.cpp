@@ -439,7 +439,8 @@ void weight_gradient_of(const T* g, const T* x, const DepthwiseShape& shape, Row
   using A = Compute<T>;
   const std::int64_t out_width = shape.out_width(), out_channels = shape.out_channels();
   const std::int64_t stride = shape.stride, multiplier = shape.multiplier;
-  const Tile tile = tile_of(shape.kernel, shape.dilation, stride, out_width);
+  // A kernel of 3 has kTaps taps: all at once are faster than row by row.
+  const Tile tile = shape.taps() <= kTaps ? Tile{} : tile_of(shape.kernel, shape.dilation, stride, out_width);
   const std::int64_t columns = (out_width - 1) * stride + shape.reach();
   const std::int64_t band = band_rows(rows.end - rows.begin, columns * HWY_MAX_BYTES, shape.reach(), stride);
   const std::int64_t span_rows = std::min(std::max<std::int64_t>(1, kSpan / out_width), band);
@@ -467,7 +468,7 @@ void weight_gradient_of(const T* g, const T* x, const DepthwiseShape& shape, Row
           for (span.left = 0; span.left < out_width; span.left += kSpan) {
             span.right = std::min(span.left + kSpan, out_width);
             with_taps(tile, [&](auto row_taps) HWY_ATTR {
-              if constexpr (row_taps == 1) {
+              if constexpr (row_taps * row_taps <= kTaps) {
                 add_dots(d, from, offsets, columns, stride, span, to);
               } else {
                 add_row_dots<row_taps>(d, from, offsets, columns, stride, tile.apart, span, to);
