@@ -401,8 +401,7 @@ class CellBackward {
         if (readers.stacks[s].empty()) continue;
         torch::Tensor& all = output_gradients[s];
         if (first == 0) {
-          all = torch::empty({count, node.weights[s].size(0), node.x.size(2), node.x.size(3)}, node.x.options(),
-                             torch::MemoryFormat::ChannelsLast);
+          all = empty_channels_last({count, node.weights[s].size(0), node.x.size(2), node.x.size(3)}, node.x);
         }
         all = all.narrow(0, 0, count);
       }
