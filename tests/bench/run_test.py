@@ -53,7 +53,7 @@ class BenchRun(unittest.TestCase):
         done = self.run_script("--only", "prune")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("| sort: serial / thrust | 2.00 | 3.00 | 4.00 |", done.stdout)
-        self.assertIn("| prune_event/thrust | 160.0 ms | at most 150 ms on 2 cores | **no** |", done.stdout)
+        self.assertIn("| prune_event/thrust | 160.0 ms | at most 150 ms on 2 cores | **no**, 1 of 3 |", done.stdout)
         self.assertIn("in percent of their median: sort/thrust (67%), sort/serial (30%)", done.stdout)
         self.assertEqual(done.stdout.count("\n## "), 1)
 
