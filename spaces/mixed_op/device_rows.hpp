@@ -4,7 +4,7 @@
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 
-#include <flowdarts/spaces/mixed_op/tensor_rows.hpp>
+#include <flowdarts/spaces/mixed_op/tensors.hpp>
 #include <string>
 
 namespace flowdarts::mixed_op {
