@@ -8,8 +8,18 @@
 #include <algorithm>
 #include <vector>
 
+#ifdef FLOWDARTS_CUDA
+#include <flowdarts/spaces/mixed_op/depthwise_on_gpu.hpp>
+#endif
+
 namespace flowdarts {
 namespace {
+
+#ifdef FLOWDARTS_CUDA
+constexpr bool takes_gpu = true;
+#else
+constexpr bool takes_gpu = false;
+#endif
 
 using mixed_op::Compute;
 using mixed_op::DepthwiseShape;
@@ -33,8 +43,8 @@ DepthwiseShape shape_of(const Tensor& x, const Tensor& weight, const DepthwiseOp
 }
 
 void check(const Tensor& x, const Tensor& weight, const DepthwiseOptions& options) {
-  mixed_op::check_activations("depthwise_conv2d", x);
-  TORCH_CHECK(weight.defined() && weight.device().is_cpu(), "depthwise_conv2d: expected a weight on the CPU");
+  mixed_op::check_activations("depthwise_conv2d", x, takes_gpu);
+  TORCH_CHECK(weight.defined() && weight.device() == x.device(), "depthwise_conv2d: expected a weight on ", x.device());
   TORCH_CHECK(weight.scalar_type() == x.scalar_type() ||
                   (x.scalar_type() == torch::kBFloat16 && weight.scalar_type() == torch::kFloat),
               "depthwise_conv2d: expected a weight of the input's type, ", x.scalar_type(),
@@ -77,6 +87,9 @@ Tensor tap_major(const Tensor& weight) {
 }
 
 Tensor input_gradient(const Tensor& g, const Tensor& x, const Tensor& weight, const DepthwiseShape& shape) {
+#ifdef FLOWDARTS_CUDA
+  if (x.is_cuda()) return mixed_op::depthwise_input_gradient_on_gpu(g, x, tap_major(weight), shape);
+#endif
   Tensor dx = mixed_op::empty_channels_last(x.sizes(), x);
   const Tensor taps = tap_major(weight);
   const std::int64_t in_image = shape.height * shape.width * shape.channels;
@@ -93,6 +106,9 @@ Tensor input_gradient(const Tensor& g, const Tensor& x, const Tensor& weight, co
 }
 
 Tensor weight_gradient(const Tensor& g, const Tensor& x, const Tensor& weight, const DepthwiseShape& shape) {
+#ifdef FLOWDARTS_CUDA
+  if (x.is_cuda()) return mixed_op::depthwise_weight_gradient_on_gpu(g, x, shape).to(weight.scalar_type());
+#endif
   const std::int64_t height = shape.out_height();
   const std::int64_t in_image = shape.height * shape.width * shape.channels;
   const std::int64_t out_image = height * shape.out_width() * shape.out_channels();
@@ -123,25 +139,32 @@ Tensor weight_gradient(const Tensor& g, const Tensor& x, const Tensor& weight, c
       .view(weight.sizes());
 }
 
+Tensor convolve(const Tensor& x, const Tensor& weight, const DepthwiseShape& shape) {
+#ifdef FLOWDARTS_CUDA
+  if (x.is_cuda()) return mixed_op::depthwise_on_gpu(x, tap_major(weight), shape);
+#endif
+  const std::int64_t in_image = shape.height * shape.width * shape.channels;
+  const std::int64_t out_image = shape.out_height() * shape.out_width() * shape.out_channels();
+  Tensor out =
+      mixed_op::empty_channels_last({x.size(0), shape.out_channels(), shape.out_height(), shape.out_width()}, x);
+  const Tensor taps = tap_major(weight);
+  mixed_op::with_type(x.scalar_type(), [&]<class T>() {
+    for_images_in_parallel(x.size(0), shape.out_height(), shape.out_width() * shape.out_channels(),
+                           [&](std::int64_t image, RowRange rows) {
+                             mixed_op::depthwise(mixed_op::elements<T>(x) + image * in_image,
+                                                 mixed_op::elements<Compute<T>>(taps), shape, rows,
+                                                 mixed_op::mutable_elements<T>(out) + image * out_image);
+                           });
+  });
+  return out;
+}
+
 class DepthwiseConvolution : public torch::autograd::Function<DepthwiseConvolution> {
  public:
   static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& input, const Tensor& weight,
                         const DepthwiseOptions& options) {
     const Tensor x = input.contiguous(torch::MemoryFormat::ChannelsLast);
-    const DepthwiseShape shape = shape_of(x, weight, options);
-    const std::int64_t in_image = shape.height * shape.width * shape.channels;
-    const std::int64_t out_image = shape.out_height() * shape.out_width() * shape.out_channels();
-    Tensor out =
-        mixed_op::empty_channels_last({x.size(0), shape.out_channels(), shape.out_height(), shape.out_width()}, x);
-    const Tensor taps = tap_major(weight);
-    mixed_op::with_type(x.scalar_type(), [&]<class T>() {
-      for_images_in_parallel(x.size(0), shape.out_height(), shape.out_width() * shape.out_channels(),
-                             [&](std::int64_t image, RowRange rows) {
-                               mixed_op::depthwise(mixed_op::elements<T>(x) + image * in_image,
-                                                   mixed_op::elements<Compute<T>>(taps), shape, rows,
-                                                   mixed_op::mutable_elements<T>(out) + image * out_image);
-                             });
-    });
+    Tensor out = convolve(x, weight, shape_of(x, weight, options));
     context->save_for_backward({x, weight});
     context->saved_data["stride"] = options.stride;
     context->saved_data["padding"] = options.padding;

@@ -15,9 +15,10 @@ struct DepthwiseOptions {
 };
 
 /// x [B, C, H, W] with weight [C * m, 1, k, k] to [B, C * m, H', W'] in channels-last memory: output channel c * m + j
-/// reads input channel c, as conv2d with groups = C does. CPU only; float, double, or bfloat16 with sums in float and a
-/// weight of either type. x may lie in memory as it likes; channels-last is not copied. Differentiable once, in x and
-/// weight; only gradients asked for are computed. The same bits for any number of threads. Throws c10::Error.
+/// reads input channel c, as conv2d with groups = C does. CPU, or GPU in a build with FLOWDARTS_CUDA; float, double, or
+/// bfloat16 with sums in float and a weight of either type. x may lie in memory as it likes; channels-last is not
+/// copied. Differentiable once, in x and weight; only gradients asked for are computed. The same bits for any number of
+/// threads and in every run. Throws c10::Error.
 torch::Tensor depthwise_conv2d(const torch::Tensor& x, const torch::Tensor& weight,
                                const DepthwiseOptions& options = {});
 

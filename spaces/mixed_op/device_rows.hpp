@@ -4,6 +4,7 @@
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 
+#include <algorithm>
 #include <flowdarts/spaces/mixed_op/tensors.hpp>
 #include <string>
 
@@ -24,6 +25,15 @@ class DeviceStream {
   c10::cuda::CUDAGuard guard_;
   c10::cuda::CUDAStream stream_;
 };
+
+/// Throws c10::Error where the kernels, which count pixels in 32 bits, cannot take so many. shape: DeviceConvolution or
+/// DevicePool.
+template <class Shape>
+void check_pixels(const char* op, const Shape& shape) {
+  const std::int64_t most = std::max(shape.height * shape.width, shape.out_height * shape.out_width);
+  TORCH_CHECK(shape.images * most < (std::int64_t{1} << 31), op, ": expected less than 2^31 pixels on a GPU, found ",
+              shape.images, " images of up to ", most);
+}
 
 /// The elements from one pixel of x [B, C, H, W] to the next where its pixels lie one after the other in memory, each
 /// with its channels together: channels-last memory, or a slice of the channels of it. 0 where they do not.

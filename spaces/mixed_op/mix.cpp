@@ -2,7 +2,7 @@
 #include <flowdarts/spaces/mixed_op/mix_kernels.hpp>
 
 #ifdef FLOWDARTS_CUDA
-#include <flowdarts/spaces/mixed_op/mix_cuda_function.hpp>
+#include <flowdarts/spaces/mixed_op/mix_on_gpu.hpp>
 #endif
 
 namespace flowdarts {

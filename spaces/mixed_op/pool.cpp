@@ -7,8 +7,18 @@
 
 #include <vector>
 
+#ifdef FLOWDARTS_CUDA
+#include <flowdarts/spaces/mixed_op/pool_on_gpu.hpp>
+#endif
+
 namespace flowdarts {
 namespace {
+
+#ifdef FLOWDARTS_CUDA
+constexpr bool takes_gpu = true;
+#else
+constexpr bool takes_gpu = false;
+#endif
 
 using mixed_op::elements;
 using mixed_op::mutable_elements;
@@ -18,7 +28,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 void check(std::string_view op, const Tensor& x, const PoolOptions& options) {
-  mixed_op::check_activations(op, x);
+  mixed_op::check_activations(op, x, takes_gpu);
   TORCH_CHECK(options.kernel >= 1 && options.kernel <= mixed_op::max_pool_kernel && options.stride >= 1 &&
                   options.padding >= 0 && options.padding <= options.kernel / 2,
               op, ": expected a kernel from 1 to ", mixed_op::max_pool_kernel,
@@ -69,13 +79,16 @@ class AveragePool : public torch::autograd::Function<AveragePool> {
   static Tensor forward(AutogradContext* context, const Tensor& input, const PoolOptions& options) {
     const Tensor x = input.contiguous(torch::MemoryFormat::ChannelsLast);
     const Shape shape(x.sizes(), options);
+    context->saved_data["shape"] = shape.saved();
+#ifdef FLOWDARTS_CUDA
+    if (x.is_cuda()) return mixed_op::average_pool_on_gpu(x, shape.geometry);
+#endif
     Tensor out = mixed_op::empty_channels_last(shape.out_sizes(), x);
     mixed_op::with_type(x.scalar_type(), [&]<class T>() {
       shape.for_images([&](std::int64_t in, std::int64_t to) {
         mixed_op::average_pool(elements<T>(x) + in, shape.geometry, shape.channels, mutable_elements<T>(out) + to);
       });
     });
-    context->saved_data["shape"] = shape.saved();
     return out;
   }
 
@@ -83,6 +96,9 @@ class AveragePool : public torch::autograd::Function<AveragePool> {
     TORCH_CHECK(!torch::GradMode::is_enabled(), "average_pool2d: its gradient is not differentiable");
     const Shape shape(context->saved_data["shape"].toIntVector());
     const Tensor g = gradients[0].contiguous(torch::MemoryFormat::ChannelsLast);
+#ifdef FLOWDARTS_CUDA
+    if (g.is_cuda()) return {mixed_op::average_pool_gradient_on_gpu(g, shape.geometry), Tensor()};
+#endif
     Tensor dx = mixed_op::empty_channels_last(shape.in_sizes(), g);
     mixed_op::with_type(g.scalar_type(), [&]<class T>() {
       shape.for_images([&](std::int64_t in, std::int64_t to) {
@@ -99,6 +115,14 @@ class MaxPool : public torch::autograd::Function<MaxPool> {
   static Tensor forward(AutogradContext* context, const Tensor& input, const PoolOptions& options) {
     const Tensor x = input.contiguous(torch::MemoryFormat::ChannelsLast);
     const Shape shape(x.sizes(), options);
+    context->saved_data["shape"] = shape.saved();
+#ifdef FLOWDARTS_CUDA
+    if (x.is_cuda()) {
+      auto [result, chosen] = mixed_op::max_pool_on_gpu(x, shape.geometry);
+      context->save_for_backward({chosen});
+      return result;
+    }
+#endif
     Tensor out = mixed_op::empty_channels_last(shape.out_sizes(), x);
     mixed_op::with_type(x.scalar_type(), [&]<class T>() {
       shape.for_images([&](std::int64_t in, std::int64_t to) {
@@ -106,7 +130,6 @@ class MaxPool : public torch::autograd::Function<MaxPool> {
       });
     });
     context->save_for_backward({x});
-    context->saved_data["shape"] = shape.saved();
     return out;
   }
 
@@ -115,6 +138,9 @@ class MaxPool : public torch::autograd::Function<MaxPool> {
     const Shape shape(context->saved_data["shape"].toIntVector());
     const Tensor x = context->get_saved_variables()[0];
     const Tensor g = gradients[0].contiguous(torch::MemoryFormat::ChannelsLast);
+#ifdef FLOWDARTS_CUDA
+    if (g.is_cuda()) return {mixed_op::max_pool_gradient_on_gpu(g, /*chosen=*/x, shape.geometry), Tensor()};
+#endif
     Tensor dx = mixed_op::empty_channels_last(shape.in_sizes(), g);
     mixed_op::with_type(x.scalar_type(), [&]<class T>() {
       shape.for_images([&](std::int64_t in, std::int64_t to) {

@@ -29,11 +29,13 @@ decltype(auto) with_type(at::ScalarType dtype, const F& f) {
   }
 }
 
-/// Throws c10::Error unless x is [batch, channels, height, width], on a CPU, of a type the kernels know.
-inline void check_activations(std::string_view op, const torch::Tensor& x) {
+/// Throws c10::Error unless x is [batch, channels, height, width], on a CPU or, where the op takes that, a GPU, and of
+/// a type the kernels know.
+inline void check_activations(std::string_view op, const torch::Tensor& x, bool takes_gpu) {
   TORCH_CHECK(x.defined() && x.dim() == 4, op, ": expected an input [batch, channels, height, width], found ",
               x.defined() ? std::to_string(x.dim()) + " dimensions" : "an undefined tensor");
-  TORCH_CHECK(x.device().is_cpu(), op, ": expected an input on the CPU, found it on ", x.device());
+  TORCH_CHECK(x.is_cpu() || (takes_gpu && x.is_cuda()), op, ": expected an input on the CPU",
+              takes_gpu ? " or a GPU" : " (a GPU needs a build with FLOWDARTS_CUDA)", ", found it on ", x.device());
   TORCH_CHECK(
       x.scalar_type() == torch::kFloat || x.scalar_type() == torch::kDouble || x.scalar_type() == torch::kBFloat16, op,
       ": expected an input of type Float, Double or BFloat16, found ", x.scalar_type());

@@ -1,6 +1,6 @@
 #include <flowdarts/spaces/mixed_op/device_rows.hpp>
 #include <flowdarts/spaces/mixed_op/mix_cuda.hpp>
-#include <flowdarts/spaces/mixed_op/mix_cuda_function.hpp>
+#include <flowdarts/spaces/mixed_op/mix_on_gpu.hpp>
 
 #include <algorithm>
 
