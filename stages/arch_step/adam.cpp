@@ -3,8 +3,20 @@
 #include <flowdarts/stages/arch_step/adam.hpp>
 #include <flowdarts/stages/weight_step/multi_tensor.hpp>
 #include <span>
+#ifdef FLOWDARTS_CUDA
+#include <flowdarts/stages/weight_step/optimizers_on_gpu.hpp>
+#endif
 
 namespace flowdarts {
+namespace {
+
+#ifdef FLOWDARTS_CUDA
+constexpr bool with_gpu = true;
+#else
+constexpr bool with_gpu = false;
+#endif
+
+}  // namespace
 
 Adam::Adam(std::vector<torch::Tensor> alphas, const ArchOptions& options)
     : alphas_(std::move(alphas)),
@@ -32,7 +44,7 @@ void Adam::step(const std::vector<torch::Tensor>& gradients) {
                                        .step_size = lr_ / correction1,
                                        .root_correction2 = std::sqrt(correction2),
                                        .eps = 1e-8};
-  if (!optimizer::takes_kernels(alphas_)) {
+  if (!optimizer::takes_kernels(alphas_, with_gpu)) {
     step_with_operators(gradients, factors);
   } else if (!alphas_.empty() && alphas_.front().scalar_type() == torch::kDouble) {
     step_with_kernels<double>(gradients, factors);
@@ -44,12 +56,19 @@ void Adam::step(const std::vector<torch::Tensor>& gradients) {
 template <class T>
 void Adam::step_with_kernels(const std::vector<torch::Tensor>& gradients, const optimizer::AdamFactors& factors) {
   std::vector<torch::Tensor> arranged;
-  std::vector<T*> alpha, first, second;
-  std::vector<const T*> gradient;
   for (std::size_t i = 0; i < alphas_.size(); ++i) {
     first_[i] = optimizer::arranged_like(first_[i], alphas_[i]);
     second_[i] = optimizer::arranged_like(second_[i], alphas_[i]);
     arranged.push_back(optimizer::arranged_like(gradients[i], alphas_[i]));
+  }
+#ifdef FLOWDARTS_CUDA
+  if (!alphas_.empty() && alphas_.front().is_cuda()) {
+    return optimizer::adam_step_on_gpu<T>(alphas_, first_, second_, arranged, factors);
+  }
+#endif
+  std::vector<T*> alpha, first, second;
+  std::vector<const T*> gradient;
+  for (std::size_t i = 0; i < alphas_.size(); ++i) {
     alpha.push_back(alphas_[i].data_ptr<T>());
     first.push_back(first_[i].data_ptr<T>());
     second.push_back(second_[i].data_ptr<T>());

@@ -25,7 +25,8 @@ class Adam {
  public:
   Adam(std::vector<torch::Tensor> alphas, const ArchOptions& options);
 
-  /// gradients: one an alpha; they stay as they are. On a CPU, float and double take one pass.
+  /// gradients: one an alpha; they stay as they are. On a CPU and, in a build with
+  /// FLOWDARTS_CUDA, on a GPU, float and double take one pass.
   void step(const std::vector<torch::Tensor>& gradients);
 
   [[nodiscard]] const std::vector<torch::Tensor>& alphas() const { return alphas_; }

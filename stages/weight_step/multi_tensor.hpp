@@ -1,5 +1,5 @@
 #pragma once
-// What the optimisers' passes over many tensors at once share, on a CPU.
+// What the optimisers' passes over many tensors at once share.
 
 #include <ATen/Parallel.h>
 #include <torch/torch.h>
@@ -11,11 +11,12 @@
 
 namespace flowdarts::optimizer {
 
-/// Whether our own kernels can update these tensors: all on a CPU, of one type, float or double, each without gaps or
-/// overlaps in memory. Everything else takes LibTorch's operators.
-inline bool takes_kernels(const std::vector<torch::Tensor>& tensors) {
+/// Whether our own kernels can update these tensors: all on one device, a CPU or, where `with_gpu`, a GPU, of one type,
+/// float or double, each without gaps or overlaps in memory. Everything else takes LibTorch's operators.
+inline bool takes_kernels(const std::vector<torch::Tensor>& tensors, bool with_gpu) {
   return std::ranges::all_of(tensors, [&](const torch::Tensor& tensor) {
-    return tensor.device().is_cpu() && tensor.scalar_type() == tensors.front().scalar_type() &&
+    return tensor.device() == tensors.front().device() && (tensor.is_cpu() || (with_gpu && tensor.is_cuda())) &&
+           tensor.scalar_type() == tensors.front().scalar_type() &&
            (tensor.scalar_type() == torch::kFloat || tensor.scalar_type() == torch::kDouble) &&
            tensor.is_non_overlapping_and_dense();
   });
@@ -32,6 +33,8 @@ inline bool same_memory_order(const torch::Tensor& a, const torch::Tensor& b) {
 /// The tensor itself, or a copy of it whose elements have the type and the order in memory of those of `like`. Throws
 /// unless both have one shape.
 inline torch::Tensor arranged_like(const torch::Tensor& tensor, const torch::Tensor& like) {
+  TORCH_CHECK(tensor.device() == like.device(), "optimiser: found a gradient or state on ", tensor.device(),
+              " for a parameter on ", like.device());
   TORCH_CHECK(tensor.sizes() == like.sizes(), "optimiser: found a gradient or state of shape ", tensor.sizes(),
               " for a parameter of shape ", like.sizes());
   if (tensor.scalar_type() == like.scalar_type() && same_memory_order(tensor, like)) return tensor;

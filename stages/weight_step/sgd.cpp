@@ -4,6 +4,9 @@
 #include <flowdarts/stages/weight_step/sgd_kernels.hpp>
 #include <numbers>
 #include <numeric>
+#ifdef FLOWDARTS_CUDA
+#include <flowdarts/stages/weight_step/optimizers_on_gpu.hpp>
+#endif
 
 namespace flowdarts {
 
@@ -13,6 +16,12 @@ double cosine_lr(const WeightOptions& options, std::int64_t epoch, std::int64_t 
 }
 
 namespace {
+
+#ifdef FLOWDARTS_CUDA
+constexpr bool with_gpu = true;
+#else
+constexpr bool with_gpu = false;
+#endif
 
 // What clipping multiplies the gradients by, as clip_grad_norm_ has it: NaN where the norm is.
 double clip_scale(double norm, double max_norm) {
@@ -48,7 +57,7 @@ void Sgd::step(const std::vector<torch::Tensor>& gradients, double lr) {
               " weights");
   if (weights_.empty()) return;
   const torch::NoGradGuard no_grad;
-  if (!optimizer::takes_kernels(weights_)) {
+  if (!optimizer::takes_kernels(weights_, with_gpu)) {
     step_with_foreach(gradients, lr);
   } else if (weights_.front().scalar_type() == torch::kDouble) {
     step_with_kernels<double>(gradients, lr);
@@ -60,20 +69,25 @@ void Sgd::step(const std::vector<torch::Tensor>& gradients, double lr) {
 template <class T>
 void Sgd::step_with_kernels(const std::vector<torch::Tensor>& gradients, double lr) {
   std::vector<torch::Tensor> arranged(gradients);
-  std::vector<T*> weight, velocity;
-  std::vector<const T*> gradient;
   for (std::size_t i = 0; i < weights_.size(); ++i) {
     // The module's owner may have changed the memory format since the last step.
     momentum_[i] = optimizer::arranged_like(momentum_[i], weights_[i]);
     if (arranged[i].defined()) arranged[i] = optimizer::arranged_like(arranged[i], weights_[i]);
+  }
+  optimizer::SgdFactors factors{
+      .weight_decay = weight_decay_, .momentum = momentum_factor_, .lr = lr, .nesterov = nesterov_};
+#ifdef FLOWDARTS_CUDA
+  if (weights_.front().is_cuda()) return optimizer::sgd_step_on_gpu<T>(weights_, momentum_, arranged, factors, clip_);
+#endif
+  std::vector<T*> weight, velocity;
+  std::vector<const T*> gradient;
+  for (std::size_t i = 0; i < weights_.size(); ++i) {
     weight.push_back(weights_[i].data_ptr<T>());
     velocity.push_back(momentum_[i].data_ptr<T>());
     gradient.push_back(arranged[i].defined() ? arranged[i].const_data_ptr<T>() : nullptr);
   }
 
   const optimizer::Parts parts(weights_);
-  optimizer::SgdFactors factors{
-      .weight_decay = weight_decay_, .momentum = momentum_factor_, .lr = lr, .nesterov = nesterov_};
   if (clip_ > 0.0) {
     std::vector<double> squares(static_cast<std::size_t>(parts.count()), 0.0);
     parts.for_each_piece([&](std::int64_t part, std::size_t i, std::int64_t begin, std::int64_t count) {

@@ -32,7 +32,8 @@ class Sgd {
   Sgd(std::vector<torch::Tensor> weights, const WeightOptions& options);
 
   /// gradients: one a weight, undefined where it is zero; they stay as they are. On a CPU, float and double take one
-  /// pass for the norm and one for the rest, with the same bits for any number of threads.
+  /// pass for the norm and one for the rest, with the same bits for any number of threads; on a GPU, in a build with
+  /// FLOWDARTS_CUDA, they do as well, and the host never waits.
   void step(const std::vector<torch::Tensor>& gradients, double lr);
 
   [[nodiscard]] const std::vector<torch::Tensor>& weights() const { return weights_; }
