@@ -249,8 +249,8 @@ TEST(Depthwise, RefusesWhatItCannotDo) {
   refuses(x[0], weight, {}, "expected an input [batch, channels, height, width], found 3 dimensions");
   refuses(torch::Tensor(), weight, {}, "found an undefined tensor");
   refuses(x.to(torch::kInt), weight, {}, "expected an input of type Float, Double or BFloat16, found Int");
-  refuses(x.to(torch::kMeta), weight, {}, "expected an input on the CPU, found it on meta");
-  refuses(x, weight.to(torch::kMeta), {}, "expected a weight on the CPU");
+  refuses(x.to(torch::kMeta), weight, {}, "expected an input on the CPU");
+  refuses(x, weight.to(torch::kMeta), {}, "expected a weight on cpu");
   refuses(x, weight.to(torch::kDouble), {}, "expected a weight of the input's type, Float");
   refuses(x, torch::ones({6, 1, 3, 3}), {},
           "expected a weight [channels * multiplier, 1, k, k] for 4 channels, found [6, 1, 3, 3]");
