@@ -103,6 +103,7 @@ class MixFunction : public torch::autograd::Function<MixFunction> {
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list outputs) {
+    TORCH_CHECK(!torch::GradMode::is_enabled(), "a mix: its gradient is not differentiable");
     const auto state = c10::static_intrusive_pointer_cast<MixState>(context->saved_data["state"].toCapsule());
     const MixPlaces& places = state->places;
     const std::size_t count = state->terms.size();

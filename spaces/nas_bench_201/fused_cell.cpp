@@ -488,6 +488,7 @@ class CellFunction : public torch::autograd::Function<CellFunction> {
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list outputs) {
+    TORCH_CHECK(!torch::GradMode::is_enabled(), "a fused cell: its gradient is not differentiable");
     const auto state = c10::static_intrusive_pointer_cast<CellState>(context->saved_data["state"].toCapsule());
     return CellBackward(*context, *state).run(outputs[0]);
   }
