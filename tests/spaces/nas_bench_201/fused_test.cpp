@@ -2,8 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <ATen/record_function.h>
-
 #include <flowdarts/spaces/nas_bench_201/supernet.hpp>
 #include <memory>
 #include <string>
@@ -58,6 +56,7 @@ std::vector<Case> cases() {
       {"NothingLeavesNode2", {.channels = 4, .cells = 1, .present = without({{5, 1}, {5, 2}, {5, 3}, {5, 4}})}},
       {"SkipsAlone", {.channels = 4, .cells = 1, .present = only(column::skip_connect)}},
       {"PoolsAlone", {.channels = 4, .cells = 1, .present = only(column::avg_pool_3x3)}},
+      {"GroupsOfImages", {.channels = 16, .cells = 1}, 24, 32, 32},  // more than the convolutions take at once
       {"OneByOneAlone", {.channels = 4, .cells = 1, .present = only(column::nor_conv_1x1)}},
   };
 }
@@ -68,23 +67,35 @@ struct Pass {
   std::vector<torch::Tensor> weights;
 };
 
-Pass run(Supernet& supernet, const Case& c, at::ScalarType dtype, bool train) {
-  supernet.to(dtype);
-  supernet.train(train);
-  const auto op_weights = golden({6, 5}, 0.5).softmax(1).to(dtype).detach().requires_grad_();
-  const auto images = golden({c.batch, 3, c.height, c.width}).to(dtype).contiguous(torch::MemoryFormat::ChannelsLast);
-  const auto logits = supernet.forward(images, {op_weights});
-  const auto loss = torch::cross_entropy_loss(logits, torch::arange(c.batch, torch::kInt64));
+/// The graph of a loss, to be differentiated once or more.
+struct Graph {
+  torch::Tensor op_weights, logits, loss;
+
+  Graph(Supernet& supernet, const Case& c, at::ScalarType dtype)
+      : op_weights(golden({6, 5}, 0.5).softmax(1).to(dtype).detach().requires_grad_()),
+        logits(supernet.forward(
+            golden({c.batch, 3, c.height, c.width}).to(dtype).contiguous(torch::MemoryFormat::ChannelsLast),
+            {op_weights})),
+        loss(torch::cross_entropy_loss(logits, torch::arange(c.batch, torch::kInt64).remainder(10))) {}
+};
+
+Pass differentiate(Supernet& supernet, const Graph& graph, bool retain_graph = false) {
   std::vector<torch::Tensor> inputs = supernet.parameters();
-  inputs.push_back(op_weights);
-  auto gradients = torch::autograd::grad({loss}, inputs, {}, false, false, /*allow_unused=*/true);
+  inputs.push_back(graph.op_weights);
+  auto gradients = torch::autograd::grad({graph.loss}, inputs, {}, retain_graph, false, /*allow_unused=*/true);
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     if (!gradients[i].defined()) gradients[i] = torch::zeros_like(inputs[i]);
   }
-  Pass pass{.logits = logits.detach(), .op_weights = gradients.back()};
+  Pass pass{.logits = graph.logits.detach(), .op_weights = gradients.back()};
   gradients.pop_back();
   pass.weights = std::move(gradients);
   return pass;
+}
+
+Pass run(Supernet& supernet, const Case& c, at::ScalarType dtype, bool train) {
+  supernet.to(dtype);
+  supernet.train(train);
+  return differentiate(supernet, Graph(supernet, c, dtype));
 }
 
 double largest(const torch::Tensor& x) {
@@ -101,6 +112,15 @@ void expect_close(const Pass& actual, const Pass& expected, double relative) {
   for (std::size_t i = 0; i < expected.weights.size(); ++i) {
     ASSERT_EQ(actual.weights[i].sizes(), expected.weights[i].sizes());
     EXPECT_LE(largest(actual.weights[i] - expected.weights[i]), relative * scale) << "parameter " << i;
+  }
+}
+
+void expect_same_bits(const Pass& actual, const Pass& expected) {
+  EXPECT_TRUE(torch::equal(actual.logits, expected.logits));
+  EXPECT_TRUE(torch::equal(actual.op_weights, expected.op_weights));
+  ASSERT_EQ(actual.weights.size(), expected.weights.size());
+  for (std::size_t i = 0; i < expected.weights.size(); ++i) {
+    EXPECT_TRUE(torch::equal(actual.weights[i], expected.weights[i])) << "parameter " << i;
   }
 }
 
@@ -136,6 +156,42 @@ TEST_P(Fused, AgreesWithTheOracle) {
       }
     }
   }
+}
+
+TEST_P(Fused, AgreesWithTheOracleInBfloat16) {
+  for (const bool train : {true, false}) {
+    SCOPED_TRACE(train ? "train" : "eval");
+    OracleSupernet oracle(GetParam().spec);
+    FusedSupernet fused(GetParam().spec, Precision::bf16);
+    golden_fill(oracle);
+    golden_fill(fused);
+    const Pass expected = run(oracle, GetParam(), torch::kFloat32, train);
+    const Pass actual = run(fused, GetParam(), torch::kFloat32, train);
+    EXPECT_EQ(actual.logits.scalar_type(), torch::kFloat32);
+    expect_close(actual, expected, 3e-2);
+  }
+}
+
+TEST_P(Fused, GivesTheSameBitsEveryTime) {
+  for (const Precision precision : {Precision::fp32, Precision::bf16}) {
+    FusedSupernet fused(GetParam().spec, precision), again(GetParam().spec, precision);
+    golden_fill(fused);
+    golden_fill(again);
+    fused.to(torch::kFloat32);
+    fused.train();
+    const Graph graph(fused, GetParam(), torch::kFloat32);
+    const Pass first = differentiate(fused, graph, /*retain_graph=*/true);
+    expect_same_bits(differentiate(fused, graph), first);
+    expect_same_bits(run(again, GetParam(), torch::kFloat32, /*train=*/true), first);
+  }
+}
+
+TEST(FusedSupernet, RefusesToBeDifferentiatedTwice) {
+  FusedSupernet fused({.channels = 2, .cells = 1});
+  const Graph graph(fused, {"", {}}, torch::kFloat32);
+  EXPECT_THROW(
+      torch::autograd::grad({graph.loss}, {graph.op_weights}, {}, /*retain_graph=*/true, /*create_graph=*/true),
+      c10::Error);
 }
 
 INSTANTIATE_TEST_SUITE_P(Specs, Fused, ::testing::ValuesIn(cases()),
