@@ -114,6 +114,10 @@ class SearchGraph {
   /// written. Throws InputError.
   static SearchData open_data(const Options& options, const Space& space) {
     check(form_of(options));
+    if (options.run.device == Device::cuda && options.run.mixed_op == MixedOpForm::fused) {
+      throw InputError(
+          "--mixed-op: found fused with --device cuda, expected oracle: fused supernets run on a CPU so far");
+    }
     SearchData data = open_search_data(options.data, static_cast<std::uint64_t>(options.run.seed.value));
     space.check_image_size(data.dataset->geometry().size);
     Method::for_each_role([&]<class Role, class Policy>() {

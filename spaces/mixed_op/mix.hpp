@@ -6,7 +6,7 @@
 
 #include <flowdarts/spaces/mixed_op/mix_kernels.hpp>
 #include <flowdarts/spaces/mixed_op/normalisation.hpp>
-#include <flowdarts/spaces/mixed_op/tensor_rows.hpp>
+#include <flowdarts/spaces/mixed_op/tensors.hpp>
 
 #include <optional>
 #include <span>

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <type_traits>
 #include <vector>
 
 #undef HWY_TARGET_INCLUDE
@@ -45,6 +46,7 @@ void append(Axis<A>& runs, const Run<A>& run, bool join) {
 template <class A>
 Axis<A> windows(const PoolGeometry& geometry, std::int64_t size, std::int64_t out_size, bool join) {
   Axis<A> runs;
+  runs.reserve(static_cast<std::size_t>(out_size));
   for (std::int64_t to = 0; to < out_size; ++to) {
     const std::int64_t begin = to * geometry.stride - geometry.padding;
     const std::int64_t first = std::max<std::int64_t>(begin, 0);
@@ -60,6 +62,7 @@ template <class A>
 Axis<A> readers(const PoolGeometry& geometry, std::int64_t size, std::int64_t out_size, bool join) {
   const Axis<A> reads = windows<A>(geometry, size, out_size, false);
   Axis<A> runs;
+  runs.reserve(static_cast<std::size_t>(size));
   for (std::int64_t to = 0; to < size; ++to) {
     const std::int64_t before = to + geometry.padding - geometry.kernel;
     const std::int64_t begin = before < 0 ? 0 : before / geometry.stride + 1;
@@ -73,17 +76,26 @@ Axis<A> readers(const PoolGeometry& geometry, std::int64_t size, std::int64_t ou
   return runs;
 }
 
+// Calls f(count), with the common 3 as a constant, so that the loop over it is unrolled.
+template <class F>
+HWY_INLINE void with_count(std::int64_t count, const F& f) {
+  count == 3 ? f(std::integral_constant<std::int64_t, 3>()) : f(count);
+}
+
 // to[i] = the sum over t of run.scales[t] from[(run.first + t) * step + i].
 template <class A, class From, class To>
 HWY_INLINE void weighted(const From* HWY_RESTRICT from, std::int64_t step, const Run<A>& run, std::int64_t length,
                          To* HWY_RESTRICT to) {
-  for_channel_blocks<A>(length, [&](auto d, std::int64_t i) HWY_ATTR {
-    auto sum = hn::Zero(d);
-    const From* HWY_RESTRICT x = from + run.first * step + i;
-    for (std::int64_t t = 0; t < run.count; ++t) {
-      sum = hn::MulAdd(load(d, x + t * step), hn::Set(d, run.scales[static_cast<std::size_t>(t)]), sum);
-    }
-    store(sum, d, to + i);
+  from += run.first * step;
+  const auto scales = run.scales;  // a copy, which `to` cannot overlap
+  with_count(run.count, [&](auto count) HWY_ATTR {
+    for_channel_blocks<A>(length, [&](auto d, std::int64_t i) HWY_ATTR {
+      auto sum = hn::Zero(d);
+      for (std::int64_t t = 0; t < count; ++t) {
+        sum = hn::MulAdd(load(d, from + t * step + i), hn::Set(d, scales[static_cast<std::size_t>(t)]), sum);
+      }
+      store(sum, d, to + i);
+    });
   });
 }
 
@@ -127,14 +139,16 @@ HWY_INLINE auto replaces(V value, V best) {
 template <class A, class From, class To>
 HWY_INLINE void largest(const From* HWY_RESTRICT from, std::int64_t step, const Run<A>& run, std::int64_t length,
                         To* HWY_RESTRICT to) {
-  for_channel_blocks<A>(length, [&](auto d, std::int64_t i) HWY_ATTR {
-    const From* HWY_RESTRICT x = from + run.first * step + i;
-    auto best = load(d, x);
-    for (std::int64_t t = 1; t < run.count; ++t) {
-      const auto value = load(d, x + t * step);
-      best = hn::IfThenElse(replaces(value, best), value, best);
-    }
-    store(best, d, to + i);
+  from += run.first * step;
+  with_count(run.count, [&](auto count) HWY_ATTR {
+    for_channel_blocks<A>(length, [&](auto d, std::int64_t i) HWY_ATTR {
+      auto best = load(d, from + i);
+      for (std::int64_t t = 1; t < count; ++t) {
+        const auto value = load(d, from + t * step + i);
+        best = hn::IfThenElse(replaces(value, best), value, best);
+      }
+      store(best, d, to + i);
+    });
   });
 }
 
@@ -193,17 +207,19 @@ void max_backward_of(const T* g, const T* x, const PoolGeometry& geometry, std::
       A* HWY_RESTRICT values = largest_values[y] + run.to * channels;
       A* HWY_RESTRICT columns = largest_columns[y] + run.to * channels;
       const std::int64_t first = run.first - (run.to * geometry.stride - geometry.padding);
-      for_channel_blocks<A>(run.length * channels, [&](auto d, std::int64_t i) HWY_ATTR {
-        auto best = load(d, from + i);
-        auto column = hn::Set(d, static_cast<A>(first));
-        for (std::int64_t t = 1; t < run.count; ++t) {
-          const auto value = load(d, from + t * channels + i);
-          const auto better = replaces(value, best);
-          best = hn::IfThenElse(better, value, best);
-          column = hn::IfThenElse(better, hn::Set(d, static_cast<A>(first + t)), column);
-        }
-        store(best, d, values + i);
-        store(column, d, columns + i);
+      with_count(run.count, [&](auto count) HWY_ATTR {
+        for_channel_blocks<A>(run.length * channels, [&](auto d, std::int64_t i) HWY_ATTR {
+          auto best = load(d, from + i);
+          auto column = hn::Set(d, static_cast<A>(first));
+          for (std::int64_t t = 1; t < count; ++t) {
+            const auto value = load(d, from + t * channels + i);
+            const auto better = replaces(value, best);
+            best = hn::IfThenElse(better, value, best);
+            column = hn::IfThenElse(better, hn::Set(d, static_cast<A>(first + t)), column);
+          }
+          store(best, d, values + i);
+          store(column, d, columns + i);
+        });
       });
     }
   };
@@ -212,18 +228,58 @@ void max_backward_of(const T* g, const T* x, const PoolGeometry& geometry, std::
     const A* const* values = largest_values.pointers(window.first, window.count);
     const A* const* columns = largest_columns.pointers(window.first, window.count);
     A* HWY_RESTRICT to = chosen[window.to];
-    for_channel_blocks<A>(out_row, [&](auto d, std::int64_t i) HWY_ATTR {
-      auto best = load(d, values[0] + i);
-      auto tap = hn::Add(load(d, columns[0] + i), hn::Set(d, static_cast<A>(first * geometry.kernel)));
-      for (std::int64_t t = 1; t < window.count; ++t) {
-        const auto value = load(d, values[t] + i);
-        const auto better = replaces(value, best);
-        const auto column = load(d, columns[t] + i);
-        best = hn::IfThenElse(better, value, best);
-        tap = hn::IfThenElse(better, hn::Add(column, hn::Set(d, static_cast<A>((first + t) * geometry.kernel))), tap);
-      }
-      store(tap, d, to + i);
+    std::array<A, max_pool_kernel> row_taps{};  // of the first pixel of each row of the window
+    for (std::int64_t t = 0; t < window.count; ++t) {
+      row_taps[static_cast<std::size_t>(t)] = static_cast<A>((first + t) * geometry.kernel);
+    }
+    with_count(window.count, [&](auto count) HWY_ATTR {
+      for_channel_blocks<A>(out_row, [&](auto d, std::int64_t i) HWY_ATTR {
+        auto best = load(d, values[0] + i);
+        auto tap = hn::Add(load(d, columns[0] + i), hn::Set(d, row_taps[0]));
+        for (std::int64_t t = 1; t < count; ++t) {
+          const auto value = load(d, values[t] + i);
+          const auto better = replaces(value, best);
+          const auto row = hn::Set(d, row_taps[static_cast<std::size_t>(t)]);
+          best = hn::IfThenElse(better, value, best);
+          tap = hn::IfThenElse(better, hn::Add(load(d, columns[t] + i), row), tap);
+        }
+        store(tap, d, to + i);
+      });
     });
+  };
+  // The gradient of a row of x: of every window that reads it, what chose it.
+  const auto gather = [&](const Run<A>& row) HWY_ATTR {
+    const A* const* taps = chosen.pointers(row.first, row.count);
+    const T* HWY_RESTRICT gradients = g + row.first * out_row;
+    const std::int64_t kernel_row = row.to - (row.first * geometry.stride - geometry.padding);
+    for (const Run<A>& run : column_readers) {
+      const std::int64_t kernel_column = run.to - (run.first * geometry.stride - geometry.padding);
+      const std::int64_t first = run.first * channels;
+      T* HWY_RESTRICT to = dx + (row.to * geometry.width + run.to) * channels;
+      std::array<A, max_pool_kernel * max_pool_kernel> expected{};  // the tap with which each window reads this pixel
+      for (std::int64_t r = 0; r < row.count; ++r) {
+        for (std::int64_t t = 0; t < run.count; ++t) {
+          expected[static_cast<std::size_t>(r * max_pool_kernel + t)] = static_cast<A>(
+              (kernel_row - r * geometry.stride) * geometry.kernel + kernel_column - t * geometry.stride);
+        }
+      }
+      with_count(row.count, [&](auto row_count) HWY_ATTR {
+        with_count(run.count, [&](auto count) HWY_ATTR {
+          for_channel_blocks<A>(run.length * channels, [&](auto d, std::int64_t i) HWY_ATTR {
+            auto sum = hn::Zero(d);
+            for (std::int64_t r = 0; r < row_count; ++r) {
+              for (std::int64_t t = 0; t < count; ++t) {
+                const std::int64_t at = first + t * channels + i;
+                const auto tap = hn::Set(d, expected[static_cast<std::size_t>(r * max_pool_kernel + t)]);
+                const auto gradient = load(d, gradients + r * out_row + at);
+                sum = hn::Add(sum, hn::IfThenElseZero(hn::Eq(load(d, taps[r] + at), tap), gradient));
+              }
+            }
+            store(sum, d, to + i);
+          });
+        });
+      });
+    }
   };
 
   std::int64_t scanned = 0, windows_chosen = 0;
@@ -233,26 +289,7 @@ void max_backward_of(const T* g, const T* x, const PoolGeometry& geometry, std::
       for (scanned = std::max(scanned, window.first); scanned < window.first + window.count; ++scanned) scan(scanned);
       choose(window);
     }
-    const A* const* taps = chosen.pointers(row.first, row.count);
-    for (const Run<A>& run : column_readers) {
-      const std::int64_t kernel_column = run.to - (run.first * geometry.stride - geometry.padding);
-      T* HWY_RESTRICT to = dx + (row.to * geometry.width + run.to) * channels;
-      for_channel_blocks<A>(run.length * channels, [&](auto d, std::int64_t i) HWY_ATTR {
-        auto sum = hn::Zero(d);
-        const std::int64_t at = run.first * channels + i;
-        for (std::int64_t r = 0; r < row.count; ++r) {
-          const std::int64_t kernel_row = row.to - ((row.first + r) * geometry.stride - geometry.padding);
-          for (std::int64_t t = 0; t < run.count; ++t) {
-            const auto tap =
-                hn::Set(d, static_cast<A>(kernel_row * geometry.kernel + kernel_column - t * geometry.stride));
-            const auto mine = hn::Eq(load(d, taps[r] + at + t * channels), tap);
-            const auto gradient = load(d, g + (row.first + r) * out_row + at + t * channels);
-            sum = hn::Add(sum, hn::IfThenElseZero(mine, gradient));
-          }
-        }
-        store(sum, d, to + i);
-      });
-    }
+    gather(row);
   }
 }
 

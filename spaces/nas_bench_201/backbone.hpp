@@ -17,6 +17,8 @@ inline torch::nn::Conv2dOptions conv_options(std::int64_t in, std::int64_t out, 
 /// How the layers around the cells are computed: as LibTorch does. The fused supernet has its own way.
 struct PlainLayers {
   static torch::Tensor conv(torch::nn::Conv2dImpl& conv, const torch::Tensor& x) { return conv.forward(x); }
+  /// 2x2 average pool with stride 2.
+  static torch::Tensor halve(const torch::Tensor& x) { return torch::avg_pool2d(x, /*kernel_size=*/2, /*stride=*/2); }
   static torch::Tensor norm(BatchNorm& norm, const torch::Tensor& x) { return norm.forward(x); }
   static torch::Tensor norm_relu(BatchNorm& norm, const torch::Tensor& x) { return norm.forward(x).relu_(); }
   /// norm(x) + y
@@ -39,7 +41,7 @@ class ResidualBlock : public torch::nn::Module {
 
   torch::Tensor forward(const torch::Tensor& x) {
     const torch::Tensor half = Layers::norm_relu(*norm1_, Layers::conv(*conv1_, torch::relu(x)));
-    const torch::Tensor shortcut = Layers::conv(*shortcut_, torch::avg_pool2d(x, /*kernel_size=*/2, /*stride=*/2));
+    const torch::Tensor shortcut = Layers::conv(*shortcut_, Layers::halve(x));
     return Layers::norm_add(*norm2_, Layers::conv(*conv2_, half), shortcut);
   }
 

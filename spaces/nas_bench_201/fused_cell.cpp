@@ -401,8 +401,7 @@ class CellBackward {
         if (readers.stacks[s].empty()) continue;
         torch::Tensor& all = output_gradients[s];
         if (first == 0) {
-          all = torch::empty({count, node.weights[s].size(0), node.x.size(2), node.x.size(3)}, node.x.options(),
-                             torch::MemoryFormat::ChannelsLast);
+          all = empty_channels_last({count, node.weights[s].size(0), node.x.size(2), node.x.size(3)}, node.x);
         }
         all = all.narrow(0, 0, count);
       }
@@ -522,6 +521,7 @@ FusedCell::FusedCell(const SupernetSpec& spec, std::int64_t channels) : Candidat
 }
 
 torch::Tensor FusedCell::forward(const torch::Tensor& x, const torch::Tensor& op_weights) {
+  TORCH_CHECK(x.device().is_cpu(), "a fused cell runs on a CPU, found its input on ", x.device());
   mixed_op::Variables variables{{x, op_weights}};
   std::vector<ConvPlaces> places;
   for_each_conv(*plan_, [&](const StackedConv& conv) {

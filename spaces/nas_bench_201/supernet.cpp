@@ -1,4 +1,5 @@
 #include <flowdarts/spaces/mixed_op/mix.hpp>
+#include <flowdarts/spaces/mixed_op/pool.hpp>
 #include <flowdarts/spaces/nas_bench_201/backbone.hpp>
 #include <flowdarts/spaces/nas_bench_201/candidate_cell.hpp>
 #include <flowdarts/spaces/nas_bench_201/fused_cell.hpp>
@@ -29,6 +30,9 @@ struct FusedLayers {
   static torch::Tensor conv(torch::nn::Conv2dImpl& conv, const torch::Tensor& x) {
     return at::conv2d(x, conv.weight.to(x.scalar_type()), {}, conv.options.stride(),
                       std::get<torch::ExpandingArray<2>>(conv.options.padding()));
+  }
+  static torch::Tensor halve(const torch::Tensor& x) {
+    return average_pool2d(x, {.kernel = 2, .stride = 2, .padding = 0});
   }
   static torch::Tensor norm(BatchNorm& norm, const torch::Tensor& x) { return mix_norm(x, norm); }
   static torch::Tensor norm_relu(BatchNorm& norm, const torch::Tensor& x) { return mix_norm(x, norm, true); }

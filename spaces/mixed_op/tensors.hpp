@@ -1,5 +1,5 @@
 #pragma once
-// From LibTorch's tensors to what the kernels take.
+// What the operators of this folder share at the level of LibTorch: from tensors to what the kernels take.
 
 #include <torch/torch.h>
 
@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <flowdarts/spaces/mixed_op/rows.hpp>
+#include <string>
+#include <string_view>
 #include <type_traits>
 #include <vector>
 
@@ -27,6 +29,26 @@ decltype(auto) with_type(at::ScalarType dtype, const F& f) {
   }
 }
 
+/// Throws c10::Error unless x is [batch, channels, height, width], on a CPU, of a type the kernels know.
+inline void check_activations(std::string_view op, const torch::Tensor& x) {
+  TORCH_CHECK(x.defined() && x.dim() == 4, op, ": expected an input [batch, channels, height, width], found ",
+              x.defined() ? std::to_string(x.dim()) + " dimensions" : "an undefined tensor");
+  TORCH_CHECK(x.device().is_cpu(), op, ": expected an input on the CPU, found it on ", x.device());
+  TORCH_CHECK(
+      x.scalar_type() == torch::kFloat || x.scalar_type() == torch::kDouble || x.scalar_type() == torch::kBFloat16, op,
+      ": expected an input of type Float, Double or BFloat16, found ", x.scalar_type());
+}
+
+template <class T>
+const T* elements(const torch::Tensor& tensor) {
+  return static_cast<const T*>(tensor.const_data_ptr());
+}
+
+template <class T>
+T* mutable_elements(const torch::Tensor& tensor) {
+  return static_cast<T*>(tensor.mutable_data_ptr());
+}
+
 /// The pixels of x [B, C, H, W], which lies in channels-last memory without gaps; `first`: the channel they begin at.
 template <class T>
 Rows<T> rows(const torch::Tensor& x, std::int64_t first = 0) {
@@ -41,9 +63,14 @@ inline torch::Tensor channels_last(const torch::Tensor& x) {
   return x.contiguous(torch::MemoryFormat::ChannelsLast);
 }
 
-/// An uninitialised tensor of x's size and type in channels-last memory.
-inline torch::Tensor empty_channels_last(const torch::Tensor& x) {
-  return torch::empty(x.sizes(), x.options(), torch::MemoryFormat::ChannelsLast);
+/// Uninitialised, in channels-last memory, of the type of `like`.
+inline torch::Tensor empty_channels_last(torch::IntArrayRef sizes, const torch::Tensor& like) {
+  return torch::empty(sizes, like.options().memory_format(torch::MemoryFormat::ChannelsLast));
+}
+
+/// The same of `like`'s sizes.
+inline torch::Tensor empty_channels_last(const torch::Tensor& like) {
+  return empty_channels_last(like.sizes(), like);
 }
 
 /// The tensors an autograd function takes, which must all be defined: an undefined one gets no place.
