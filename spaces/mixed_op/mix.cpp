@@ -100,13 +100,21 @@ class MixFunction : public torch::autograd::Function<MixFunction> {
         sum(range, relu ? mixed_op::Rows<T>() : to, relu ? to : mixed_op::Rows<T>());
       });
     });
-    if (relu) state->rectified = out.detach();
+    // Saved for the check alone that nobody changed them in place.
+    torch::autograd::variable_list saved(variables.begin(), variables.begin() + static_cast<std::ptrdiff_t>(count));
+    if (relu) {
+      state->rectified = out.detach();
+      saved.push_back(out);
+    }
+    context->save_for_backward(std::move(saved));
     context->saved_data["state"] = torch::IValue::make_capsule(std::move(state));
     return out;
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list outputs) {
+    TORCH_CHECK(!torch::GradMode::is_enabled(), "a mix: its gradient is not differentiable");
+    context->get_saved_variables();
     const auto state = c10::static_intrusive_pointer_cast<MixState>(context->saved_data["state"].toCapsule());
     const MixPlaces& places = state->places;
     const std::size_t count = state->terms.size();
@@ -181,13 +189,14 @@ torch::Tensor mix(std::span<const MixInput> inputs, const torch::Tensor& weights
   mixed_op::Variables variables;
   std::vector<const BatchNorm*> norms;
   for (const MixInput& input : inputs) {
+    TORCH_CHECK(input.x.defined(), "an input of a mix is undefined");
 #ifdef FLOWDARTS_CUDA
     TORCH_CHECK(input.x.device() == inputs[0].x.device() && (input.x.is_cpu() || input.x.is_cuda()),
-                "the inputs of a mix lie on one device, a CPU or a GPU, found ", inputs[0].x.device(), " and ",
+                "a mix runs on a CPU or a GPU, with all its inputs, found inputs on ", inputs[0].x.device(), " and ",
                 input.x.device());
 #else
-    TORCH_CHECK(input.x.device().is_cpu(), "a mix runs on a CPU in a build without FLOWDARTS_CUDA, found an input on ",
-                input.x.device());
+    TORCH_CHECK(input.x.device().is_cpu(),
+                "a mix runs on a CPU (a GPU needs a build with FLOWDARTS_CUDA), found an input on ", input.x.device());
 #endif
     TORCH_CHECK(input.x.dim() == 4 && input.x.sizes() == inputs[0].x.sizes() &&
                     input.x.scalar_type() == inputs[0].x.scalar_type(),

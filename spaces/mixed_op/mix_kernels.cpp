@@ -93,7 +93,10 @@ void weighted_sum_of(std::span<const ScaledTerm<T>> terms, const Compute<T>* shi
       const auto start = shift != nullptr ? load(d, shift + c) : zero;
       const auto finish = [&](std::int64_t p, auto value) HWY_ATTR {
         if (sum) store(value, d, sum.data + p * sum.stride + c);
-        if (rectified) store(hn::Max(value, zero), d, rectified.data + p * rectified.stride + c);
+        if (rectified) {
+          const auto positive = hn::IfThenZeroElse(hn::Le(value, zero), value);  // lets NaN through
+          store(positive, d, rectified.data + p * rectified.stride + c);
+        }
       };
       const auto open = [&](std::int64_t p, auto value) HWY_ATTR {
         const auto mask = hn::Gt(load(d, gate.data + p * gate.stride + c), zero);

@@ -481,12 +481,15 @@ class CellFunction : public torch::autograd::Function<CellFunction> {
       make_node(*state, j, like, x);
       if (j < source_nodes) run_readers(*state, j, values, variables);
     }
+    context->save_for_backward({variables[0]});  // for the check alone that nobody changed it in place
     context->saved_data["state"] = torch::IValue::make_capsule(std::move(state));
     return x;
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list outputs) {
+    TORCH_CHECK(!torch::GradMode::is_enabled(), "a fused cell: its gradient is not differentiable");
+    context->get_saved_variables();
     const auto state = c10::static_intrusive_pointer_cast<CellState>(context->saved_data["state"].toCapsule());
     return CellBackward(*context, *state).run(outputs[0]);
   }

@@ -29,6 +29,8 @@ TEST_F(Searches, RefuseBadCommandLines) {
       {{"--prune-window", "9", "--epochs", "4"}, {"--prune-window", "found 9", "--epochs, which is 4"}},
       {{"--dataset", "cifar11"}, {"--dataset", "found \"cifar11\"", "fashion-mnist, mnist, cifar10, cifar100, folder"}},
       {{"--device", "gpu"}, {"--device", "found \"gpu\"", "cpu, cuda"}},
+      {{"--precision", "fp16"}, {"--precision", "found \"fp16\"", "fp32, bf16"}},
+      {{"--mixed-op", "oracle", "--precision", "bf16"}, {"--precision", "found bf16", "--mixed-op oracle"}},
       {{"--prefetch", "1"}, {"--prefetch", "found 1", "2"}},
       {{"--train-portion", "1"}, {"--train-portion", "found 1"}},
       {{"--padding", "40"}, {"padding", "40", "expected 0 to 32"}},

@@ -2,8 +2,9 @@
 
 #include <gtest/gtest.h>
 
-#include <ATen/record_function.h>
+#include <ATen/autocast_mode.h>
 
+#include <cmath>
 #include <flowdarts/spaces/nas_bench_201/supernet.hpp>
 #include <memory>
 #include <string>
@@ -23,6 +24,7 @@ struct Case {
   std::int64_t batch = 3;
   std::int64_t height = 8;
   std::int64_t width = 8;
+  bool masked = false;  // some op weights are 0, all of edge 2 among them
 };
 
 void PrintTo(const Case& c, std::ostream* out) {
@@ -56,6 +58,7 @@ std::vector<Case> cases() {
         .present = without({{0, 3}, {1, 2}, {1, 3}, {3, 1}, {3, 4}, {4, 0}, {5, 1}, {5, 2}, {5, 3}})}},
       {"NothingReachesNode1", {.channels = 4, .cells = 1, .present = without({{0, 1}, {0, 2}, {0, 3}, {0, 4}})}},
       {"NothingLeavesNode2", {.channels = 4, .cells = 1, .present = without({{5, 1}, {5, 2}, {5, 3}, {5, 4}})}},
+      {"SomeWeightsZero", {.channels = 4, .cells = 1}, 3, 8, 8, /*masked=*/true},
       {"SkipsAlone", {.channels = 4, .cells = 1, .present = only(column::skip_connect)}},
       {"PoolsAlone", {.channels = 4, .cells = 1, .present = only(column::avg_pool_3x3)}},
       {"OneByOneAlone", {.channels = 4, .cells = 1, .present = only(column::nor_conv_1x1)}},
@@ -68,23 +71,41 @@ struct Pass {
   std::vector<torch::Tensor> weights;
 };
 
-Pass run(Supernet& supernet, const Case& c, at::ScalarType dtype, bool train) {
-  supernet.to(dtype);
-  supernet.train(train);
-  const auto op_weights = golden({6, 5}, 0.5).softmax(1).to(dtype).detach().requires_grad_();
-  const auto images = golden({c.batch, 3, c.height, c.width}).to(dtype).contiguous(torch::MemoryFormat::ChannelsLast);
-  const auto logits = supernet.forward(images, {op_weights});
-  const auto loss = torch::cross_entropy_loss(logits, torch::arange(c.batch, torch::kInt64));
+torch::Tensor op_weights_of(const Case& c) {
+  auto weights = golden({6, 5}, 0.5).softmax(1);
+  if (c.masked) weights.masked_fill_(weights < 0.2, 0.0).select(0, 2).zero_();
+  return weights;
+}
+
+/// The graph of a loss, to be differentiated once or more.
+struct Graph {
+  torch::Tensor op_weights, logits, loss;
+
+  Graph(Supernet& supernet, const Case& c, at::ScalarType dtype)
+      : op_weights(op_weights_of(c).to(dtype).requires_grad_()),
+        logits(supernet.forward(
+            golden({c.batch, 3, c.height, c.width}).to(dtype).contiguous(torch::MemoryFormat::ChannelsLast),
+            {op_weights})),
+        loss(torch::cross_entropy_loss(logits, torch::arange(c.batch, torch::kInt64).remainder(10))) {}
+};
+
+Pass differentiate(Supernet& supernet, const Graph& graph, bool retain_graph = false) {
   std::vector<torch::Tensor> inputs = supernet.parameters();
-  inputs.push_back(op_weights);
-  auto gradients = torch::autograd::grad({loss}, inputs, {}, false, false, /*allow_unused=*/true);
+  inputs.push_back(graph.op_weights);
+  auto gradients = torch::autograd::grad({graph.loss}, inputs, {}, retain_graph, false, /*allow_unused=*/true);
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     if (!gradients[i].defined()) gradients[i] = torch::zeros_like(inputs[i]);
   }
-  Pass pass{.logits = logits.detach(), .op_weights = gradients.back()};
+  Pass pass{.logits = graph.logits.detach(), .op_weights = gradients.back()};
   gradients.pop_back();
   pass.weights = std::move(gradients);
   return pass;
+}
+
+Pass run(Supernet& supernet, const Case& c, at::ScalarType dtype, bool train) {
+  supernet.to(dtype);
+  supernet.train(train);
+  return differentiate(supernet, Graph(supernet, c, dtype));
 }
 
 double largest(const torch::Tensor& x) {
@@ -101,6 +122,15 @@ void expect_close(const Pass& actual, const Pass& expected, double relative) {
   for (std::size_t i = 0; i < expected.weights.size(); ++i) {
     ASSERT_EQ(actual.weights[i].sizes(), expected.weights[i].sizes());
     EXPECT_LE(largest(actual.weights[i] - expected.weights[i]), relative * scale) << "parameter " << i;
+  }
+}
+
+void expect_same_bits(const Pass& actual, const Pass& expected) {
+  EXPECT_TRUE(torch::equal(actual.logits, expected.logits));
+  EXPECT_TRUE(torch::equal(actual.op_weights, expected.op_weights));
+  ASSERT_EQ(actual.weights.size(), expected.weights.size());
+  for (std::size_t i = 0; i < expected.weights.size(); ++i) {
+    EXPECT_TRUE(torch::equal(actual.weights[i], expected.weights[i])) << "parameter " << i;
   }
 }
 
@@ -136,6 +166,118 @@ TEST_P(Fused, AgreesWithTheOracle) {
       }
     }
   }
+}
+
+TEST_P(Fused, LogitsInBfloat16AgreeWithTheOracles) {
+  for (const bool train : {true, false}) {
+    SCOPED_TRACE(train ? "train" : "eval");
+    OracleSupernet oracle(GetParam().spec);
+    FusedSupernet fused(GetParam().spec, Precision::bf16);
+    golden_fill(oracle);
+    golden_fill(fused);
+    const Pass expected = run(oracle, GetParam(), torch::kFloat32, train);
+    const Pass actual = run(fused, GetParam(), torch::kFloat32, train);
+    EXPECT_EQ(actual.logits.scalar_type(), torch::kFloat32);
+    EXPECT_LE(largest(actual.logits - expected.logits), 3e-2 * largest(expected.logits));
+  }
+}
+
+TEST_P(Fused, GivesTheSameBitsEveryTime) {
+  for (const Precision precision : {Precision::fp32, Precision::bf16}) {
+    FusedSupernet fused(GetParam().spec, precision), again(GetParam().spec, precision);
+    golden_fill(fused);
+    golden_fill(again);
+    fused.to(torch::kFloat32);
+    fused.train();
+    const Graph graph(fused, GetParam(), torch::kFloat32);
+    const Pass first = differentiate(fused, graph, /*retain_graph=*/true);
+    expect_same_bits(differentiate(fused, graph), first);
+    expect_same_bits(run(again, GetParam(), torch::kFloat32, /*train=*/true), first);
+  }
+}
+
+double distance(const std::vector<torch::Tensor>& actual, const std::vector<torch::Tensor>& expected) {
+  double difference = 0, size = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    difference += (actual[i] - expected[i]).square().sum().item<double>();
+    size += expected[i].square().sum().item<double>();
+  }
+  return std::sqrt(difference / size);
+}
+
+// Rounding to bfloat16 moves some ReLU inputs across 0, and gradients, in which the images' parts nearly cancel, change
+// by a tenth with that: in any bfloat16 computation. So the yardstick is the oracle with its convolutions in bfloat16.
+TEST(FusedSupernet, GradientsInBfloat16AreAsAccurateAsAutocasts) {
+  struct Autocast {
+    Autocast() {
+      at::autocast::set_autocast_enabled(at::kCPU, true);
+      at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
+    }
+    ~Autocast() {
+      at::autocast::clear_cache();
+      at::autocast::set_autocast_enabled(at::kCPU, false);
+    }
+  };
+  double alpha = 0, alpha_of_autocast = 0, weights = 0, weights_of_autocast = 0;
+  for (std::int64_t batch = 4; batch < 12; ++batch) {
+    const Case c{"", {.channels = 4, .cells = 1}, batch};
+    OracleSupernet oracle(c.spec), cast(c.spec);
+    FusedSupernet fused(c.spec, Precision::bf16);
+    for (Supernet* supernet : std::initializer_list<Supernet*>{&oracle, &cast, &fused}) golden_fill(*supernet);
+    const Pass expected = run(oracle, c, torch::kFloat32, true);
+    const Pass actual = run(fused, c, torch::kFloat32, true);
+    const Pass usual = [&] {
+      const Autocast autocast;
+      return run(cast, c, torch::kFloat32, true);
+    }();
+    alpha += distance({actual.op_weights}, {expected.op_weights});
+    alpha_of_autocast += distance({usual.op_weights}, {expected.op_weights});
+    weights += distance(actual.weights, expected.weights);
+    weights_of_autocast += distance(usual.weights, expected.weights);
+  }
+  RecordProperty("alpha", std::to_string(alpha / 8) + " of " + std::to_string(alpha_of_autocast / 8));
+  RecordProperty("weights", std::to_string(weights / 8) + " of " + std::to_string(weights_of_autocast / 8));
+  EXPECT_GT(alpha_of_autocast, 0.0);
+  EXPECT_LE(alpha, 1.2 * alpha_of_autocast);
+  EXPECT_LE(weights, 1.2 * weights_of_autocast);
+}
+
+// More images than the convolutions take at once.
+TEST(FusedSupernet, GroupsOfImagesAgreeWithTheOracle) {
+  const Case c{"", {.channels = 16, .cells = 1}, 24, 32, 32};
+  // In float a ReLU input of 0 to rounding has either sign, as above; a group in the wrong place would show by far.
+  for (const auto& [dtype, relative] : {std::pair{torch::kFloat64, 1e-10}, {torch::kFloat32, 3e-2}}) {
+    SCOPED_TRACE(c10::toString(dtype));
+    OracleSupernet oracle(c.spec);
+    FusedSupernet fused(c.spec);
+    golden_fill(oracle);
+    golden_fill(fused);
+    const Pass expected = run(oracle, c, dtype, /*train=*/true);
+    expect_close(run(fused, c, dtype, /*train=*/true), expected, relative);
+  }
+}
+
+// As a search must see that it diverges: a rectifier that made 0 of NaN would hide it.
+TEST(FusedSupernet, LetsNanThrough) {
+  for (const Precision precision : {Precision::fp32, Precision::bf16}) {
+    FusedSupernet fused({.channels = 4, .cells = 1}, precision);
+    const torch::NoGradGuard no_grad;
+    for (const auto& item : fused.named_parameters()) {
+      if (item.key().ends_with("blocks.0.edge0.op2.conv.weight")) item.value().detach().fill_(NAN);
+    }
+    EXPECT_TRUE(fused.forward(golden({2, 3, 8, 8}).to(torch::kFloat32), {golden({6, 5}).to(torch::kFloat32)})
+                    .isnan()
+                    .all()
+                    .item<bool>());
+  }
+}
+
+TEST(FusedSupernet, RefusesToBeDifferentiatedTwice) {
+  FusedSupernet fused({.channels = 2, .cells = 1});
+  const Graph graph(fused, {"", {}}, torch::kFloat32);
+  EXPECT_THROW(
+      torch::autograd::grad({graph.loss}, {graph.op_weights}, {}, /*retain_graph=*/true, /*create_graph=*/true),
+      c10::Error);
 }
 
 INSTANTIATE_TEST_SUITE_P(Specs, Fused, ::testing::ValuesIn(cases()),
