@@ -12,23 +12,12 @@
 #include <limits>
 #include <vector>
 
+#include "../../instruction_sets.hpp"
+
 namespace flowdarts::mixed_op {
 namespace {
 
-/// Runs f with the kernels of each instruction set that was compiled and that this CPU has.
-template <class F>
-void on_every_target(const F& f) {
-  const std::vector<std::int64_t> targets = hwy::SupportedAndGeneratedTargets();
-  ASSERT_GE(targets.size(), 1U);
-  for (const std::int64_t target : targets) {
-    SCOPED_TRACE(hwy::TargetName(target));
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-    f();
-  }
-  hwy::SetSupportedTargetsForTest(0);
-  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-}
+using testing::on_every_target;
 
 double value_of(double x) {
   return x;

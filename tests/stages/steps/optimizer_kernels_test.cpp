@@ -8,25 +8,14 @@
 #include <limits>
 #include <vector>
 
+#include "../../instruction_sets.hpp"
+
 namespace flowdarts::optimizer {
 namespace {
 
 constexpr std::int64_t sizes[] = {0, 1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 63, 64, 65, 144, 1000};
 
-/// Runs f with the kernels of each instruction set that was compiled and that this CPU has.
-template <class F>
-void on_every_target(const F& f) {
-  const std::vector<std::int64_t> targets = hwy::SupportedAndGeneratedTargets();
-  ASSERT_GE(targets.size(), 1U);
-  for (const std::int64_t target : targets) {
-    SCOPED_TRACE(hwy::TargetName(target));
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-    f();
-  }
-  hwy::SetSupportedTargetsForTest(0);
-  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-}
+using testing::on_every_target;
 
 /// count numbers of N(0, 1); a guard behind them must not change.
 template <class T>
