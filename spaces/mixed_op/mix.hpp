@@ -22,9 +22,8 @@ struct MixInput {
 
 /// sum_k weights[k] norm_k(x_k) [B, C, H, W], then ReLU where asked for. weights: [K], or undefined for a sum without
 /// weights; an input of weight 0 is read for its statistics alone. CPU, or GPU in a build with FLOWDARTS_CUDA (see
-/// mix_on_gpu.hpp); float32, float64 or bfloat16; the
-/// statistics, weights and sums are float32 at least. All gradients are computed here, each only where asked for.
-/// Throws c10::Error for inputs that do not fit one another.
+/// mix_on_gpu.hpp); float32, float64 or bfloat16; the statistics, weights and sums are float32 at least. All gradients
+/// are computed here, each only where asked for. Throws c10::Error for inputs that do not fit one another.
 torch::Tensor mix(std::span<const MixInput> inputs, const torch::Tensor& weights = {}, bool relu = false);
 
 /// norm(x), then ReLU where asked for: a mix of one.

@@ -87,10 +87,10 @@ torch::Tensor stacked(std::span<const torch::Tensor> parts, at::ScalarType dtype
   return all.to(dtype);
 }
 
-// Runs f(image) for all images in parallel.
+// Runs f(image) for the images [first, first + count) in parallel.
 template <class F>
-void for_each_image(const torch::Tensor& x, const F& f) {
-  at::parallel_for(0, x.size(0), 1, [&](std::int64_t begin, std::int64_t end) {
+void for_each_image(std::int64_t first, std::int64_t count, const F& f) {
+  at::parallel_for(first, first + count, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t image = begin; image < end; ++image) f(image);
   });
 }
@@ -130,10 +130,12 @@ class PoolingSum {
     if (!pools_) return plain_(pixels, sum, rectified, {}, gated, gate);
     const std::int64_t channels = like_.size(1);
     const std::int64_t before = pixels.begin * channels;
-    std::vector<T> mixed((pixels.end - pixels.begin) * channels), out(mixed.size());
-    pooled_(pixels, mixed_op::Rows<T>{mixed.data() - before, channels}, {});
-    pool_(mixed.data(), {.height = like_.size(2), .width = like_.size(3)}, channels, out.data());
-    const mixed_op::ScaledTerm<T> term{{out.data() - before, channels}, ones_.data()};
+    const auto size = static_cast<std::size_t>((pixels.end - pixels.begin) * channels);
+    const auto mixed = std::make_unique_for_overwrite<T[]>(size);
+    const auto out = std::make_unique_for_overwrite<T[]>(size);
+    pooled_(pixels, mixed_op::Rows<T>{mixed.get() - before, channels}, {});
+    pool_(mixed.get(), {.height = like_.size(2), .width = like_.size(3)}, channels, out.get());
+    const mixed_op::ScaledTerm<T> term{{out.get() - before, channels}, ones_.data()};
     plain_(pixels, sum, rectified, std::span(&term, 1), gated, gate);
   }
 
@@ -170,7 +172,7 @@ void make_node(CellState& state, std::size_t j, const torch::Tensor& like, torch
     const PoolingSum<T> sum(plain, pooled, mixed_op::average_pool<T>, like);
     const Rows<T> to = given ? Rows<T>() : mixed_op::rows<T>(x);
     const Rows<T> rectified_to = rectified.defined() ? mixed_op::rows<T>(rectified) : Rows<T>();
-    for_each_image(like, [&](std::int64_t image) { sum(image, to, rectified_to); });
+    for_each_image(0, like.size(0), [&](std::int64_t image) { sum(image, to, rectified_to); });
   });
 }
 
@@ -351,7 +353,7 @@ class CellBackward {
   static torch::Tensor pooled_gradient(const torch::Tensor& g) {
     torch::Tensor spread = mixed_op::empty_channels_last(g);
     mixed_op::with_type(g.scalar_type(), [&]<class T>() {
-      for_each_image(g, [&](std::int64_t image) {
+      for_each_image(0, g.size(0), [&](std::int64_t image) {
         const std::int64_t first = pixels_of(g, image).begin;
         mixed_op::average_pool_backward<T>(mixed_op::rows<const T>(g).from(first).data,
                                            {.height = g.size(2), .width = g.size(3)}, g.size(1),
@@ -405,12 +407,10 @@ class CellBackward {
         }
         all = all.narrow(0, 0, count);
       }
-      at::parallel_for(first, first + count, 1, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t image = begin; image < end; ++image) {
-          for (const Writer& writer : writers) {
-            writer.write(writer.g, {}, writer.output, pixels_of(node.x, image),
-                         in_place(rows<T>(output_gradients[writer.stack], writer.first)));
-          }
+      for_each_image(first, count, [&](std::int64_t image) {
+        for (const Writer& writer : writers) {
+          writer.write(writer.g, {}, writer.output, pixels_of(node.x, image),
+                       in_place(rows<T>(output_gradients[writer.stack], writer.first)));
         }
       });
       std::vector<torch::Tensor> input_gradients;
@@ -430,10 +430,8 @@ class CellBackward {
       std::vector<Rows<const T>> conv_gradients;
       for (const torch::Tensor& dx : input_gradients) conv_gradients.push_back(in_place(rows<const T>(dx)));
       const Rows<const T> gate = conv_gradients.empty() ? Rows<const T>() : rows<const T>(node.rectified);
-      at::parallel_for(first, first + count, 1, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t image = begin; image < end; ++image) {
-          (*node_gradient)(image, rows<T>(gradients_[i]), {}, conv_gradients, gate);
-        }
+      for_each_image(first, count, [&](std::int64_t image) {
+        (*node_gradient)(image, rows<T>(gradients_[i]), {}, conv_gradients, gate);
       });
     }
     for (std::size_t s = 0; s < kernels.size(); ++s) {
