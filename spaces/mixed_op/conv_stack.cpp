@@ -1,0 +1,198 @@
+#include <flowdarts/spaces/mixed_op/conv_stack.hpp>
+#include <flowdarts/spaces/mixed_op/mix_kernels.hpp>
+
+#include <memory>
+
+namespace flowdarts::mixed_op {
+namespace {
+
+// Weight gradients are summed in at most so many parts, each of them by one thread.
+constexpr std::int64_t most_parts = 32;
+
+at::ScalarType compute_type(at::ScalarType activations) {
+  return activations == at::kDouble ? at::kDouble : at::kFloat;
+}
+
+/// A batch, cut into units of images that one call of a kernel takes, and those into parts: by the shape alone, so that
+/// the number of threads changes no bit.
+struct Units {
+  std::int64_t images, size, per_part;
+
+  Units(std::int64_t batch, std::int64_t at_once)
+      : images(batch), size(at_once), per_part((count() + most_parts - 1) / most_parts) {}
+  [[nodiscard]] std::int64_t count() const { return (images + size - 1) / size; }
+  [[nodiscard]] std::int64_t parts() const { return (count() + per_part - 1) / per_part; }
+
+  /// make() once a thread, then f(what it made, part, unit, first image, images), the parts in parallel.
+  template <class Make, class F>
+  void for_each(const Make& make, const F& f) const {
+    at::parallel_for(0, parts(), 1, [&](std::int64_t begin, std::int64_t end) {
+      auto own = make();
+      for (std::int64_t part = begin; part < end; ++part) {
+        for (std::int64_t unit = part * per_part; unit < std::min((part + 1) * per_part, count()); ++unit) {
+          f(own, part, unit, unit * size, std::min(size, images - unit * size));
+        }
+      }
+    });
+  }
+};
+
+template <class A>
+auto scratch_for(const ConvShape& shape, std::int64_t images) {
+  return [numbers = static_cast<std::size_t>(shape.scratch(images))] {
+    return std::make_unique_for_overwrite<A[]>(numbers);
+  };
+}
+
+}  // namespace
+
+ConvStack::ConvStack(std::vector<Conv> convs) : convs_(std::move(convs)) {
+  for (const Conv& conv : convs_) {
+    const std::int64_t channels = convs_[0].weight.size(0);
+    TORCH_CHECK(conv.weight.sizes() == at::IntArrayRef({channels, channels, 3, 3}),
+                "stacked convolutions: expected weights [C, C, 3, 3], found ", conv.weight.sizes());
+  }
+}
+
+ConvShape ConvStack::shape(const torch::Tensor& x) const {
+  return {.height = x.size(2),
+          .width = x.size(3),
+          .channels = x.size(1),
+          .convs = static_cast<std::int64_t>(convs_.size())};
+}
+
+torch::Tensor ConvStack::transformed(at::ScalarType dtype, First first) const {
+  const torch::NoGradGuard no_grad;
+  std::vector<torch::Tensor> weights;
+  for (const Conv& conv : convs_) weights.push_back(conv.weight);
+  const torch::Tensor filters =  // [3, 3, C, n C] or [3, 3, n C, C]
+      torch::stack(weights)
+          .to(dtype)
+          .permute(first == First::input_channels ? at::IntArrayRef{3, 4, 2, 0, 1} : at::IntArrayRef{3, 4, 0, 1, 2})
+          .contiguous();
+  const std::int64_t count = filters.numel() / 9;
+  torch::Tensor result = torch::empty({winograd_positions, count}, filters.options());
+  dtype == at::kDouble ? winograd_weights(filters.const_data_ptr<double>(), count, result.mutable_data_ptr<double>())
+                       : winograd_weights(filters.const_data_ptr<float>(), count, result.mutable_data_ptr<float>());
+  return result;
+}
+
+std::vector<ConvStack::Output> ConvStack::forward(const torch::Tensor& x, bool moments) const {
+  std::vector<Output> outputs(convs_.size());
+  if (empty()) return outputs;
+  const at::ScalarType dtype = compute_type(x.scalar_type());
+  const ConvShape shape = this->shape(x);
+  const Units units(x.size(0), shape.images_at_once());
+  const torch::Tensor weights = transformed(dtype, First::input_channels);
+  std::vector<torch::Tensor> biases;
+  for (std::size_t i = 0; i < convs_.size(); ++i) {
+    outputs[i].y = empty_channels_last(x);
+    biases.push_back(convs_[i].bias.defined() ? convs_[i].bias.detach().to(dtype).contiguous() : torch::Tensor());
+  }
+  const std::int64_t channels = shape.channels;
+  const std::int64_t image_pixels = shape.height * shape.width;
+  // [units, convolutions, channels]
+  std::vector<double> means(moments ? static_cast<std::size_t>(units.count()) * outputs.size() * channels : 0);
+  std::vector<double> squares(means.size());
+  with_type(x.scalar_type(), [&]<class T>() {
+    using A = Compute<T>;
+    units.for_each(scratch_for<A>(shape, units.size), [&](const auto& scratch, std::int64_t /* part */,
+                                                          std::int64_t unit, std::int64_t first, std::int64_t count) {
+      const std::int64_t pixel = first * image_pixels;
+      std::vector<ConvOutput<T>> to;
+      for (std::size_t i = 0; i < outputs.size(); ++i) {
+        to.push_back({rows<T>(outputs[i].y).from(pixel),
+                      biases[i].defined() ? biases[i].template const_data_ptr<A>() : nullptr});
+      }
+      convs_forward<T>(shape, count, rows<const T>(x).from(pixel), weights.const_data_ptr<A>(), to, scratch.get());
+      if (!moments) return;
+      for (std::size_t i = 0; i < outputs.size(); ++i) {
+        const std::size_t place = (unit * outputs.size() + i) * channels;
+        mixed_op::moments<T>(to[i].y, {0, count * image_pixels}, channels, &means[place], &squares[place], {});
+      }
+    });
+  });
+  if (moments) {
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+      for (std::int64_t unit = 0; unit < units.count(); ++unit) {
+        const std::size_t place = (unit * outputs.size() + i) * channels;
+        add_part(outputs[i].moments, std::span(means).subspan(place, channels),
+                 std::span(squares).subspan(place, channels),
+                 static_cast<double>(std::min(units.size, units.images - unit * units.size) * image_pixels));
+      }
+    }
+  }
+  return outputs;
+}
+
+template <class T>
+std::vector<torch::Tensor> ConvStack::backward(const torch::Tensor& x, std::span<const OutputGradient> gradients,
+                                               bool weights, const InputGradientSink<T>& sink) const {
+  if (empty()) return {};
+  using A = Compute<T>;
+  const at::ScalarType dtype = compute_type(x.scalar_type());
+  const ConvShape shape = this->shape(x);
+  const Units units(x.size(0), shape.images_at_once());
+  const std::int64_t channels = shape.channels;
+  const std::int64_t image_pixels = shape.height * shape.width;
+  const torch::Tensor transposed = sink ? transformed(dtype, First::output_channels) : torch::Tensor();
+  // [parts, transformed weights]
+  torch::Tensor sums;
+  if (weights) sums = torch::zeros({units.parts(), shape.transformed_weights()}, torch::TensorOptions(dtype));
+  std::vector<A> coefficients;  // a, b and d of each convolution
+  for (const OutputGradient& g : gradients) {
+    for (const auto* part : {&g.gradient->a, &g.gradient->b, &g.gradient->d}) {
+      for (std::int64_t c = 0; c < channels; ++c)
+        coefficients.push_back(part->empty() ? A(0) : static_cast<A>((*part)[c]));
+    }
+  }
+  struct Own {
+    std::unique_ptr<A[]> scratch;
+    std::unique_ptr<T[]> dx;
+  };
+  const auto make = [&, scratch = scratch_for<A>(shape, units.size)] {
+    const auto numbers = static_cast<std::size_t>(sink ? units.size * image_pixels * channels : 0);
+    return Own{scratch(), std::make_unique_for_overwrite<T[]>(numbers)};
+  };
+  units.for_each(
+      make, [&](const Own& own, std::int64_t part, std::int64_t /* unit */, std::int64_t first, std::int64_t count) {
+        const std::int64_t pixel = first * image_pixels;
+        std::vector<ConvGradient<T>> from;
+        for (std::size_t i = 0; i < gradients.size(); ++i) {
+          const A* a = &coefficients[3 * i * channels];
+          const bool reads_y = !gradients[i].gradient->b.empty();
+          from.push_back({rows<const T>(gradients[i].g).from(pixel),
+                          reads_y ? rows<const T>(gradients[i].y).from(pixel) : Rows<const T>(), a,
+                          reads_y ? a + channels : nullptr, reads_y ? a + 2 * channels : nullptr});
+        }
+        convs_backward<T>(shape, count, rows<const T>(x).from(pixel),
+                          sink ? transposed.template const_data_ptr<A>() : nullptr, from, sink ? own.dx.get() : nullptr,
+                          weights ? sums.mutable_data_ptr<A>() + part * shape.transformed_weights() : nullptr,
+                          own.scratch.get());
+        if (sink) sink(first, count, own.dx.get());
+      });
+  if (!weights) return {};
+  A* all = sums.mutable_data_ptr<A>();
+  at::parallel_for(0, shape.transformed_weights(), 4096, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t part = 1; part < units.parts(); ++part) {
+      for (std::int64_t i = begin; i < end; ++i) all[i] += all[part * shape.transformed_weights() + i];
+    }
+  });
+  const std::int64_t count = shape.weights() / 9;
+  const torch::Tensor filters = torch::empty({3, 3, channels, shape.convs, channels}, sums.options());
+  winograd_weight_gradients(all, count, filters.mutable_data_ptr<A>());
+  std::vector<torch::Tensor> result;
+  for (const torch::Tensor& one : filters.permute({3, 4, 2, 0, 1}).unbind()) {
+    result.push_back(one.contiguous(convs_[result.size()].weight.suggest_memory_format()));
+  }
+  return result;
+}
+
+template std::vector<torch::Tensor> ConvStack::backward<float>(const torch::Tensor&, std::span<const OutputGradient>,
+                                                               bool, const InputGradientSink<float>&) const;
+template std::vector<torch::Tensor> ConvStack::backward<double>(const torch::Tensor&, std::span<const OutputGradient>,
+                                                                bool, const InputGradientSink<double>&) const;
+template std::vector<torch::Tensor> ConvStack::backward<Bf16>(const torch::Tensor&, std::span<const OutputGradient>,
+                                                              bool, const InputGradientSink<Bf16>&) const;
+
+}  // namespace flowdarts::mixed_op
