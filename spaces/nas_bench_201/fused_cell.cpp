@@ -1,43 +1,12 @@
 #include <flowdarts/spaces/mixed_op/mix.hpp>
 #include <flowdarts/spaces/mixed_op/mix_kernels.hpp>
 #include <flowdarts/spaces/mixed_op/pool_kernels.hpp>
+#include <flowdarts/spaces/nas_bench_201/cell_plan.hpp>
 #include <flowdarts/spaces/nas_bench_201/fused_cell.hpp>
 
 namespace flowdarts::nas_bench_201 {
 
 using mixed_op::Term;
-
-namespace {
-
-constexpr std::size_t source_nodes = cell_nodes - 1;
-constexpr std::array<int, 2> kernels{1, 3};
-
-constexpr int column_of_kernel(int kernel) {
-  return kernel == 1 ? column::nor_conv_1x1 : column::nor_conv_3x3;
-}
-
-}  // namespace
-
-/// One convolution among those stacked: the edge it lives on and its slot, the position of its channels.
-struct StackedConv {
-  std::size_t edge;
-  std::int64_t slot;
-  std::size_t position;  // among all convolutions of the cell
-  std::shared_ptr<const ReluConvBn> op;
-};
-
-/// What reads a node.
-struct SourcePlan {
-  std::array<std::vector<StackedConv>, kernels.size()> stacks;
-  std::vector<std::size_t> skips, pools;  // edges
-
-  [[nodiscard]] bool has_convs() const { return !stacks[0].empty() || !stacks[1].empty(); }
-};
-
-struct CellPlan {
-  std::array<SourcePlan, source_nodes> sources;
-  std::int64_t channels;
-};
 
 namespace {
 
@@ -59,11 +28,6 @@ struct NodeTerm {
   mixed_op::InputGradient gradient;  // of a convolution's output, once the backward pass knows it
 };
 
-/// Where the variables of one convolution and its batch norm stand.
-struct ConvPlaces {
-  std::size_t weight, bias, gamma, beta;
-};
-
 struct CellState : torch::CustomClassHolder {
   std::shared_ptr<const CellPlan> plan;
   std::vector<ConvPlaces> places;  // of the convolutions, in for_each_conv's order
@@ -71,14 +35,6 @@ struct CellState : torch::CustomClassHolder {
   std::array<NodeState, source_nodes> nodes;
   std::array<std::vector<NodeTerm>, cell_nodes> terms;  // of each node's mix, those of lower edges first
 };
-
-// Calls f(stacked convolution) source by source, stack by stack.
-template <class F>
-void for_each_conv(const CellPlan& plan, const F& f) {
-  for (const SourcePlan& source : plan.sources) {
-    for (const auto& stack : source.stacks) std::ranges::for_each(stack, f);
-  }
-}
 
 torch::Tensor stacked(std::span<const torch::Tensor> parts, at::ScalarType dtype) {
   if (parts.empty()) return {};
