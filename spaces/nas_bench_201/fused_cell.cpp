@@ -4,6 +4,10 @@
 #include <flowdarts/spaces/nas_bench_201/cell_plan.hpp>
 #include <flowdarts/spaces/nas_bench_201/fused_cell.hpp>
 
+#ifdef FLOWDARTS_CUDA
+#include <flowdarts/spaces/nas_bench_201/fused_cell_on_gpu.hpp>
+#endif
+
 namespace flowdarts::nas_bench_201 {
 
 using mixed_op::Term;
@@ -475,13 +479,17 @@ FusedCell::FusedCell(const SupernetSpec& spec, std::int64_t channels) : Candidat
 }
 
 torch::Tensor FusedCell::forward(const torch::Tensor& x, const torch::Tensor& op_weights) {
-  TORCH_CHECK(x.device().is_cpu(), "a fused cell runs on a CPU, found its input on ", x.device());
   mixed_op::Variables variables{{x, op_weights}};
   std::vector<ConvPlaces> places;
   for_each_conv(*plan_, [&](const StackedConv& conv) {
     places.push_back({variables.add(conv.op->conv().weight), variables.add(conv.op->conv().bias),
                       variables.add(conv.op->norm().weight()), variables.add(conv.op->norm().bias())});
   });
+#ifdef FLOWDARTS_CUDA
+  if (x.is_cuda()) return fused_cell_on_gpu(torch::TensorList(variables.tensors), plan_, places);
+#endif
+  TORCH_CHECK(x.is_cpu(), "a fused cell runs on a CPU or, in a build with FLOWDARTS_CUDA, a GPU, found its input on ",
+              x.device());
   return CellFunction::apply(torch::TensorList(variables.tensors), plan_, places);
 }
 

@@ -57,7 +57,8 @@ class OracleSupernet : public Supernet {
 };
 
 /// The same network with the fused operators of spaces/mixed_op/: modules, parameters and results are the oracle's, to
-/// rounding. CPU. Results repeat bit for bit for one number of threads.
+/// rounding. CPU, or GPU in a build with FLOWDARTS_CUDA. On a CPU results repeat bit for bit for one number of threads,
+/// on a GPU where LibTorch is asked for deterministic convolutions.
 class FusedSupernet : public Supernet {
  public:
   /// Throws InputError unless channels, cells and classes are positive.
