@@ -324,9 +324,9 @@ class SearchGraph {
         (*arch_step_)(
             val, train, weight_step_->optimizer(), options_.weights, lr, epoch,
             [&](const torch::Tensor& results) { inspect(results, "arch step", epoch, input.step); },
-            [&](const std::vector<torch::Tensor>& gradients) {
+            [&](const std::vector<torch::Tensor>& gradients, const std::vector<torch::Tensor>& alphas) {
               if constexpr (ObservesArchGradient<typename Method::Importance>) {
-                importance_.observe_arch_gradient(gradients, arch_step_->optimizer().alphas());
+                importance_.observe_arch_gradient(gradients, alphas);
               }
             });
         report.val = SplitReport{std::move(input.val->ids), last_results_};

@@ -51,6 +51,7 @@ class OracleSupernet : public Supernet {
   torch::Tensor forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) override;
   [[nodiscard]] std::vector<ArchShape> arch_shapes() const override;
   void set_statistics_updates(bool enabled) override;
+  [[nodiscard]] bool recordable() const override { return true; }
 
  private:
   std::shared_ptr<Backbone<OracleCell, PlainLayers>> backbone_;
@@ -68,6 +69,7 @@ class FusedSupernet : public Supernet {
   torch::Tensor forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) override;
   [[nodiscard]] std::vector<ArchShape> arch_shapes() const override;
   void set_statistics_updates(bool enabled) override;
+  [[nodiscard]] bool recordable() const override { return true; }
 
  private:
   std::shared_ptr<Backbone<FusedCell, FusedLayers>> backbone_;

@@ -5,6 +5,7 @@
 #include <flowdarts/policies/bilevel/problem.hpp>
 #include <flowdarts/spaces/supernet.hpp>
 #include <flowdarts/stages/arch_step/adam.hpp>
+#include <flowdarts/stages/graph_capture/step_graphs.hpp>
 #include <flowdarts/stages/weight_step/batch_results.hpp>
 #include <flowdarts/stages/weight_step/weight_step.hpp>
 #include <utility>
@@ -18,6 +19,12 @@ concept RegularizesArch = requires(const Policy& policy, const std::vector<torch
   { policy.loss(alphas, epoch) } -> std::convertible_to<torch::Tensor>;
 };
 
+/// A policy whose part of an arch step can be recorded and launched again (StepGraphs): it says so.
+template <class Policy>
+concept Recordable = requires {
+  requires Policy::recordable;
+};
+
 /// Trains alpha as the policies say; w stays as it is. Usable without the flow graph.
 template <class Relaxation, class Bilevel, class ArchRegularizer>
 class ArchStep {
@@ -29,7 +36,8 @@ class ArchStep {
         adam_(std::move(alphas), options),
         relaxation_(std::move(relaxation)),
         bilevel_(std::move(bilevel)),
-        regularizer_(std::move(regularizer)) {}
+        regularizer_(std::move(regularizer)),
+        graphs_(recorders_for(adam_.alphas())) {}
 
   /// The relaxation of alpha as it is, attached to alpha's graph.
   [[nodiscard]] std::vector<torch::Tensor> op_weights() const {
@@ -38,22 +46,49 @@ class ArchStep {
     return weights;
   }
 
-  /// One update. `train` is read by orders that differentiate through the weight step. `observe` is called with the
-  /// gradient of L_V with respect to each alpha, before the regulariser and Adam touch it (hook H4b), `inspect` with
-  /// pack_results() of the forward pass on V (H4a). Both come before the update; what they throw leaves alpha as it
-  /// was.
+  /// One update. `train` is read by orders that differentiate through the weight step. `inspect` is called with
+  /// pack_results() of the forward pass on V (hook H4a), `observe` with the gradient of L_V with respect to each alpha,
+  /// before the regulariser touches it, and with the alphas before the update (H4b). Both come before the update; what
+  /// they throw leaves alpha as it was. On a GPU the whole step is a CUDA graph where policies and supernet allow it
+  /// (StepGraphs), and they are called once it is enqueued.
   template <class Inspect, class Observe>
   void operator()(const DeviceBatch& val, const DeviceBatch& train, const Sgd& sgd, const WeightOptions& weight_options,
                   double weight_lr, std::int64_t epoch, Inspect&& inspect, Observe&& observe) {
-    ArchGradient arch = gradient(val, train, sgd, weight_options, weight_lr);
-    inspect(pack_results(arch.val.loss, arch.val.logits, val.labels));
-    observe(std::as_const(arch.gradients));
-    if constexpr (RegularizesArch<ArchRegularizer>) {
-      const auto extra = torch::autograd::grad({regularizer_.loss(adam_.alphas(), epoch)}, adam_.alphas());
-      for (std::size_t i = 0; i < extra.size(); ++i) arch.gradients[i] = arch.gradients[i] + extra[i];
+    using Tensors = std::vector<torch::Tensor>;
+    const auto gradients = [&](const DeviceBatch& batch, auto&& see_results, auto&& see_gradients) {
+      ArchGradient arch = gradient(batch, train, sgd, weight_options, weight_lr);
+      see_results(pack_results(arch.val.loss, arch.val.logits, batch.labels));
+      see_gradients(std::as_const(arch.gradients), adam_.alphas());
+      if constexpr (RegularizesArch<ArchRegularizer>) {
+        const auto extra = torch::autograd::grad({regularizer_.loss(adam_.alphas(), epoch)}, adam_.alphas());
+        for (std::size_t i = 0; i < extra.size(); ++i) arch.gradients[i] = arch.gradients[i] + extra[i];
+      }
+      return arch.gradients;
+    };
+    if (!records()) {
+      adam_.step(gradients(val, inspect, observe));
+      return;
     }
-    adam_.step(arch.gradients);
+    // The epoch is the one number of a recorded step that does not lie in device memory.
+    if (RegularizesArch<ArchRegularizer> && std::exchange(recorded_epoch_, epoch) != epoch) graphs_.clear();
+    adam_.advance();
+    const Tensors& results = graphs_.run({val.images, val.labels}, [&](const Tensors& inputs) {
+      Tensors all;
+      adam_.update(gradients(
+          {inputs[0], inputs[1]}, [&](const torch::Tensor& packed) { all.push_back(packed); },
+          [&](const Tensors& found, const Tensors& alphas) {
+            all.insert(all.end(), found.begin(), found.end());
+            for (const torch::Tensor& alpha : alphas) all.push_back(alpha.detach().clone());
+          }));
+      return all;
+    });
+    inspect(results[0]);
+    const auto middle = results.begin() + 1 + static_cast<std::ptrdiff_t>(adam_.alphas().size());
+    observe(Tensors(results.begin() + 1, middle), Tensors(middle, results.end()));
   }
+
+  /// To be called when the supernet's forward pass became another one: by another set of ops, say.
+  void forget_graphs() { graphs_.clear(); }
 
   /// dL_V/dalpha as the bilevel policy sees it, without an update.
   [[nodiscard]] ArchGradient gradient(const DeviceBatch& val, const DeviceBatch& train, const Sgd& sgd,
@@ -85,6 +120,12 @@ class ArchStep {
   [[nodiscard]] ArchRegularizer& regularizer() { return regularizer_; }
 
  private:
+  [[nodiscard]] bool records() const {
+    return Recordable<Relaxation> && Recordable<Bilevel> &&
+           (Recordable<ArchRegularizer> || !RegularizesArch<ArchRegularizer>)&&graphs_.available() &&
+           supernet_.recordable() && adam_.recordable();
+  }
+
   Evaluation evaluate(const DeviceBatch& batch) {
     supernet_.train();
     torch::Tensor logits = supernet_.forward(batch.images, op_weights());
@@ -97,6 +138,8 @@ class ArchStep {
   Relaxation relaxation_;
   Bilevel bilevel_;
   ArchRegularizer regularizer_;
+  StepGraphs graphs_;
+  std::int64_t recorded_epoch_ = -1;
 };
 
 }  // namespace flowdarts
