@@ -50,41 +50,35 @@ class ArchStep {
   /// pack_results() of the forward pass on V (hook H4a), `observe` with the gradient of L_V with respect to each alpha,
   /// before the regulariser touches it, and with the alphas before the update (H4b). Both come before the update; what
   /// they throw leaves alpha as it was. On a GPU the whole step is a CUDA graph where policies and supernet allow it
-  /// (StepGraphs), and they are called once it is enqueued.
+  /// (StepGraphs), less what a regulariser adds, and they are called once it is enqueued.
   template <class Inspect, class Observe>
   void operator()(const DeviceBatch& val, const DeviceBatch& train, const Sgd& sgd, const WeightOptions& weight_options,
                   double weight_lr, std::int64_t epoch, Inspect&& inspect, Observe&& observe) {
     using Tensors = std::vector<torch::Tensor>;
-    const auto gradients = [&](const DeviceBatch& batch, auto&& see_results, auto&& see_gradients) {
-      ArchGradient arch = gradient(batch, train, sgd, weight_options, weight_lr);
-      see_results(pack_results(arch.val.loss, arch.val.logits, batch.labels));
-      see_gradients(std::as_const(arch.gradients), adam_.alphas());
-      if constexpr (RegularizesArch<ArchRegularizer>) {
-        const auto extra = torch::autograd::grad({regularizer_.loss(adam_.alphas(), epoch)}, adam_.alphas());
-        for (std::size_t i = 0; i < extra.size(); ++i) arch.gradients[i] = arch.gradients[i] + extra[i];
-      }
-      return arch.gradients;
-    };
     if (!records()) {
-      adam_.step(gradients(val, inspect, observe));
+      const ArchGradient arch = gradient(val, train, sgd, weight_options, weight_lr);
+      inspect(pack_results(arch.val.loss, arch.val.logits, val.labels));
+      observe(arch.gradients, adam_.alphas());
+      adam_.step(regularized(arch.gradients, epoch));
       return;
     }
-    // The epoch is the one number of a recorded step that does not lie in device memory.
-    if (RegularizesArch<ArchRegularizer> && std::exchange(recorded_epoch_, epoch) != epoch) graphs_.clear();
-    adam_.advance();
+    // A regulariser reads the epoch on the host: its part and the update then follow the graph.
+    constexpr bool updates = !RegularizesArch<ArchRegularizer>;
+    if constexpr (updates) adam_.advance();
     const Tensors& results = graphs_.run({val.images, val.labels}, [&](const Tensors& inputs) {
-      Tensors all;
-      adam_.update(gradients(
-          {inputs[0], inputs[1]}, [&](const torch::Tensor& packed) { all.push_back(packed); },
-          [&](const Tensors& found, const Tensors& alphas) {
-            all.insert(all.end(), found.begin(), found.end());
-            for (const torch::Tensor& alpha : alphas) all.push_back(alpha.detach().clone());
-          }));
+      const DeviceBatch batch{inputs[0], inputs[1]};
+      const ArchGradient arch = gradient(batch, train, sgd, weight_options, weight_lr);
+      Tensors all{pack_results(arch.val.loss, arch.val.logits, batch.labels)};
+      all.insert(all.end(), arch.gradients.begin(), arch.gradients.end());
+      for (const torch::Tensor& alpha : adam_.alphas()) all.push_back(alpha.detach().clone());
+      if constexpr (updates) adam_.update(arch.gradients);
       return all;
     });
     inspect(results[0]);
     const auto middle = results.begin() + 1 + static_cast<std::ptrdiff_t>(adam_.alphas().size());
-    observe(Tensors(results.begin() + 1, middle), Tensors(middle, results.end()));
+    const Tensors gradients(results.begin() + 1, middle), before(middle, results.end());
+    observe(gradients, before);
+    if constexpr (!updates) adam_.step(regularized(gradients, epoch));
   }
 
   /// To be called when the supernet's forward pass became another one: by another set of ops, say.
@@ -121,9 +115,17 @@ class ArchStep {
 
  private:
   [[nodiscard]] bool records() const {
-    return Recordable<Relaxation> && Recordable<Bilevel> &&
-           (Recordable<ArchRegularizer> || !RegularizesArch<ArchRegularizer>)&&graphs_.available() &&
-           supernet_.recordable() && adam_.recordable();
+    return Recordable<Relaxation> && Recordable<Bilevel> && graphs_.available() && supernet_.recordable() &&
+           adam_.recordable();
+  }
+
+  /// The gradients of L_V and the regulariser together.
+  [[nodiscard]] std::vector<torch::Tensor> regularized(std::vector<torch::Tensor> gradients, std::int64_t epoch) const {
+    if constexpr (RegularizesArch<ArchRegularizer>) {
+      const auto extra = torch::autograd::grad({regularizer_.loss(adam_.alphas(), epoch)}, adam_.alphas());
+      for (std::size_t i = 0; i < extra.size(); ++i) gradients[i] = gradients[i] + extra[i];
+    }
+    return gradients;
   }
 
   Evaluation evaluate(const DeviceBatch& batch) {
@@ -139,7 +141,6 @@ class ArchStep {
   Bilevel bilevel_;
   ArchRegularizer regularizer_;
   StepGraphs graphs_;
-  std::int64_t recorded_epoch_ = -1;
 };
 
 }  // namespace flowdarts

@@ -3,13 +3,16 @@
 #include <c10/cuda/CUDAStream.h>
 
 #include <flowdarts/stages/graph_capture/cuda_graph.hpp>
+#include <memory>
 
 namespace flowdarts {
 namespace {
 
 class CudaGraph final : public RecordedWork {
  public:
-  CudaGraph(const torch::Device& device, at::cuda::MempoolId_t pool) : device_(device), pool_(pool) {}
+  using Pool = std::shared_ptr<const at::cuda::MempoolId_t>;
+
+  CudaGraph(const torch::Device& device, Pool pool) : device_(device), pool_(std::move(pool)) {}
 
   ~CudaGraph() override {
     // A graph must not go while it runs.
@@ -22,7 +25,7 @@ class CudaGraph final : public RecordedWork {
     // What is recorded does not run, so the stream it is recorded on has nothing to wait for.
     const c10::cuda::CUDAStreamGuard guard(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device_.index()));
     // Of this thread alone: others allocate, copy and sort meanwhile.
-    graph_.capture_begin(pool_, cudaStreamCaptureModeThreadLocal);
+    graph_.capture_begin(*pool_, cudaStreamCaptureModeThreadLocal);
     try {
       work();
     } catch (...) {
@@ -48,7 +51,7 @@ class CudaGraph final : public RecordedWork {
   }
 
   torch::Device device_;
-  at::cuda::MempoolId_t pool_;
+  Pool pool_;  // goes after the graph
   at::cuda::CUDAGraph graph_;
   cudaStream_t last_stream_ = nullptr;
 };
@@ -56,8 +59,13 @@ class CudaGraph final : public RecordedWork {
 }  // namespace
 
 Recorders cuda_recorders(const torch::Device& device) {
-  const c10::cuda::CUDAGuard guard(device);
-  return [device, pool = at::cuda::graph_pool_handle()] { return std::make_unique<CudaGraph>(device, pool); };
+  // LibTorch takes a pool back once its last graph is gone, and wants none that it took back.
+  return [device, shared = std::weak_ptr<const at::cuda::MempoolId_t>()]() mutable {
+    CudaGraph::Pool pool = shared.lock();
+    if (!pool) shared = pool = std::make_shared<const at::cuda::MempoolId_t>(at::cuda::graph_pool_handle());
+    const c10::cuda::CUDAGuard guard(device);
+    return std::make_unique<CudaGraph>(device, std::move(pool));
+  };
 }
 
 }  // namespace flowdarts
