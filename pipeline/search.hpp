@@ -2,6 +2,7 @@
 // SearchGraph<Method>: the search loop of docs/architecture.md (hooks H1 to H10) on the flow graph, with
 // the hooks filled by the method's policies.
 
+#include <flowdarts/pipeline/device.hpp>
 #include <flowdarts/pipeline/flow_graph.hpp>
 #include <flowdarts/pipeline/options.hpp>
 #include <flowdarts/pipeline/run_directory/checkpoint.hpp>
@@ -91,7 +92,7 @@ class SearchGraph {
       : options_(options),
         space_(options.space),
         data_(open_data(options, space_)),
-        device_(open_device(options.run.device)),
+        device_(open_device(options.run)),
         relaxation_(policy_options<roles::Relaxation>()),
         pruning_(policy_options<roles::DataPruning>()),
         importance_(policy_options<roles::Importance>()),
@@ -114,10 +115,7 @@ class SearchGraph {
   /// written. Throws InputError.
   static SearchData open_data(const Options& options, const Space& space) {
     check(form_of(options));
-    if (options.run.device == Device::cuda && options.run.mixed_op == MixedOpForm::fused) {
-      throw InputError(
-          "--mixed-op: found fused with --device cuda, expected oracle: fused supernets run on a CPU so far");
-    }
+    check_device(options.run);
     SearchData data = open_search_data(options.data, static_cast<std::uint64_t>(options.run.seed.value));
     space.check_image_size(data.dataset->geometry().size);
     Method::for_each_role([&]<class Role, class Policy>() {
@@ -251,14 +249,6 @@ class SearchGraph {
   [[nodiscard]] std::int64_t batch_size() const { return options_.run.batch_size; }
   static double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-  static torch::Device open_device(Device device) {
-    if (device == Device::cpu) return torch::kCPU;
-    if (!torch::cuda::is_available()) {
-      throw InputError("--device: found cuda, but this build or this machine has no CUDA device; expected cpu");
-    }
-    return torch::kCUDA;
-  }
-
   /// Loading costs a CPU search under 1 % of its time: one thread loads while LibTorch has all cores. A GPU leaves
   /// the cores to the loaders.
   [[nodiscard]] Threads share_threads() const {
@@ -324,9 +314,9 @@ class SearchGraph {
         (*arch_step_)(
             val, train, weight_step_->optimizer(), options_.weights, lr, epoch,
             [&](const torch::Tensor& results) { inspect(results, "arch step", epoch, input.step); },
-            [&](const std::vector<torch::Tensor>& gradients) {
+            [&](const std::vector<torch::Tensor>& gradients, const std::vector<torch::Tensor>& alphas) {
               if constexpr (ObservesArchGradient<typename Method::Importance>) {
-                importance_.observe_arch_gradient(gradients, arch_step_->optimizer().alphas());
+                importance_.observe_arch_gradient(gradients, alphas);
               }
             });
         report.val = SplitReport{std::move(input.val->ids), last_results_};

@@ -27,6 +27,10 @@ class Supernet : public torch::nn::Module {
   /// Whether a training-mode forward moves the running statistics of the batch norms. Off during passes that a step
   /// adds beyond its one forward on T and one on V (the finite differences of second-order DARTS).
   virtual void set_statistics_updates(bool enabled) = 0;
+
+  /// Whether a training-mode pass enqueues the same work on the device every time, so that a step can be recorded and
+  /// launched again (stages/graph_capture/): no value of a tensor is read on the host, nothing is drawn at random.
+  [[nodiscard]] virtual bool recordable() const { return false; }
 };
 
 }  // namespace flowdarts

@@ -16,6 +16,7 @@ struct FirstOrder {
   static constexpr auto needs = capabilities<tags::trainable_alpha>;
   using Options = NoOptions;
   static constexpr bool needs_train_batch = false;
+  static constexpr bool recordable = true;
 
   explicit FirstOrder(const Options& = {}) {}
 

@@ -16,6 +16,7 @@ struct Softmax {
       capabilities<tags::trainable_alpha, tags::simplex_weights, tags::all_ops_run, tags::alpha_grad_is_strength>;
   static constexpr auto needs = capabilities<>;
   using Options = NoOptions;
+  static constexpr bool recordable = true;
 
   explicit Softmax(const Options& = {}) {}
 

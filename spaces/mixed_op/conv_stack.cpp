@@ -1,6 +1,7 @@
 #include <flowdarts/spaces/mixed_op/conv_stack.hpp>
 #include <flowdarts/spaces/mixed_op/mix_kernels.hpp>
 
+#include <array>
 #include <memory>
 
 namespace flowdarts::mixed_op {
@@ -196,3 +197,60 @@ template std::vector<torch::Tensor> ConvStack::backward<Bf16>(const torch::Tenso
                                                               bool, const InputGradientSink<Bf16>&) const;
 
 }  // namespace flowdarts::mixed_op
+
+namespace flowdarts {
+namespace {
+
+class ReluConv3x3 : public torch::autograd::Function<ReluConv3x3> {
+ public:
+  static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& x,
+                               const torch::Tensor& weight) {
+    context->save_for_backward({x, weight});
+    return stack_of(weight).forward(mixed_op::channels_last(x.detach()), /*moments=*/false)[0].y;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list outputs) {
+    TORCH_CHECK(!torch::GradMode::is_enabled(), "relu_conv3x3: its gradient is not differentiable");
+    const auto saved = context->get_saved_variables();
+    const torch::Tensor x = mixed_op::channels_last(saved[0]);
+    const mixed_op::InputGradient as_it_is{.a = std::vector<double>(static_cast<std::size_t>(x.size(1)), 1.0)};
+    const mixed_op::ConvStack::OutputGradient gradient{mixed_op::channels_last(outputs[0]), {}, &as_it_is};
+    torch::autograd::variable_list result(2);
+    mixed_op::with_type(x.scalar_type(), [&]<class T>() {
+      mixed_op::ConvStack::InputGradientSink<T> sink;
+      if (context->needs_input_grad(0)) {
+        result[0] = mixed_op::empty_channels_last(x);
+        sink = [&](std::int64_t first, std::int64_t count, const T* dx) {
+          const std::int64_t pixels = x.size(2) * x.size(3);
+          const mixed_op::Rows<const T> here{dx, x.size(1)};
+          // dx counts where x > 0.
+          const std::array<mixed_op::Rows<const T>, 1> gated{here.from(-first * pixels)};
+          mixed_op::weighted_sum<T>({}, nullptr, gated, mixed_op::rows<const T>(x),
+                                    {first * pixels, (first + count) * pixels}, x.size(1), mixed_op::rows<T>(result[0]),
+                                    {});
+        };
+      }
+      const bool weights = context->needs_input_grad(1);
+      auto gradients = stack_of(saved[1]).backward<T>(x, std::span(&gradient, 1), weights, sink);
+      if (weights) result[1] = gradients[0];
+    });
+    return result;
+  }
+
+ private:
+  static mixed_op::ConvStack stack_of(const torch::Tensor& weight) {
+    return mixed_op::ConvStack({{weight.detach(), torch::Tensor()}});
+  }
+};
+
+}  // namespace
+
+torch::Tensor relu_conv3x3(const torch::Tensor& x, const torch::Tensor& weight) {
+  mixed_op::check_activations("relu_conv3x3", x, /*takes_gpu=*/false);
+  TORCH_CHECK(weight.dim() == 4 && weight.size(1) == x.size(1), "relu_conv3x3: expected weights [", x.size(1), ", ",
+              x.size(1), ", 3, 3], found ", weight.sizes());
+  return ReluConv3x3::apply(x, weight);
+}
+
+}  // namespace flowdarts

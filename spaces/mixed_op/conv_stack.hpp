@@ -9,7 +9,13 @@
 #include <span>
 #include <vector>
 
-namespace flowdarts::mixed_op {
+namespace flowdarts {
+
+/// conv(max(x, 0)): x [B, C, H, W] on a CPU, float32, float64 or bfloat16; weight [C, C, 3, 3], float32 or float64;
+/// stride 1, the size kept. Its gradient is not differentiable. Throws c10::Error for tensors that do not fit.
+torch::Tensor relu_conv3x3(const torch::Tensor& x, const torch::Tensor& weight);
+
+namespace mixed_op {
 
 /// ReLU, then 3x3 convolutions side by side: C to C channels, stride 1, the size kept. Sums are float32 at least. The
 /// same bits for any number of threads.
@@ -56,4 +62,5 @@ class ConvStack {
   std::vector<Conv> convs_;
 };
 
-}  // namespace flowdarts::mixed_op
+}  // namespace mixed_op
+}  // namespace flowdarts

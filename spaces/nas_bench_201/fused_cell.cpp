@@ -3,39 +3,16 @@
 #include <flowdarts/spaces/mixed_op/mix_kernels.hpp>
 #include <flowdarts/spaces/mixed_op/pointwise.hpp>
 #include <flowdarts/spaces/mixed_op/pool_kernels.hpp>
+#include <flowdarts/spaces/nas_bench_201/cell_plan.hpp>
 #include <flowdarts/spaces/nas_bench_201/fused_cell.hpp>
+
+#ifdef FLOWDARTS_CUDA
+#include <flowdarts/spaces/nas_bench_201/fused_cell_on_gpu.hpp>
+#endif
 
 namespace flowdarts::nas_bench_201 {
 
 using mixed_op::Term;
-
-namespace {
-
-constexpr std::size_t source_nodes = cell_nodes - 1;
-constexpr std::array<int, 2> kernels{1, 3};
-
-constexpr int column_of_kernel(int kernel) {
-  return kernel == 1 ? column::nor_conv_1x1 : column::nor_conv_3x3;
-}
-
-}  // namespace
-
-/// One convolution among those that read a node: the edge it lives on.
-struct StackedConv {
-  std::size_t edge;
-  std::size_t position;  // among all convolutions of the cell
-  std::shared_ptr<const ReluConvBn> op;
-};
-
-/// What reads a node.
-struct SourcePlan {
-  std::array<std::vector<StackedConv>, kernels.size()> stacks;
-  std::vector<std::size_t> skips, pools;  // edges
-};
-
-struct CellPlan {
-  std::array<SourcePlan, source_nodes> sources;
-};
 
 namespace {
 
@@ -60,11 +37,6 @@ struct NodeTerm {
   [[nodiscard]] const mixed_op::Normalisation& norm() const { return pointwise ? pointwise->norm() : *term.norm; }
 };
 
-/// Where the variables of one convolution and its batch norm stand.
-struct ConvPlaces {
-  std::size_t weight, bias, gamma, beta;
-};
-
 struct CellState : torch::CustomClassHolder {
   std::shared_ptr<const CellPlan> plan;
   std::vector<ConvPlaces> places;  // of the convolutions, in for_each_conv's order
@@ -72,14 +44,6 @@ struct CellState : torch::CustomClassHolder {
   std::array<NodeState, source_nodes> nodes;
   std::array<std::vector<NodeTerm>, cell_nodes> terms;  // of each node's mix, those of lower edges first
 };
-
-// Calls f(stacked convolution) source by source, stack by stack.
-template <class F>
-void for_each_conv(const CellPlan& plan, const F& f) {
-  for (const SourcePlan& source : plan.sources) {
-    for (const auto& stack : source.stacks) std::ranges::for_each(stack, f);
-  }
-}
 
 // Makes room once a thread, then runs f(image, room) for all images in parallel.
 template <class Make, class F>
@@ -611,11 +575,13 @@ class CellFunction : public torch::autograd::Function<CellFunction> {
 
 FusedCell::FusedCell(const SupernetSpec& spec, std::int64_t channels) : CandidateCell(spec, channels) {
   auto plan = std::make_shared<CellPlan>();
+  plan->channels = channels;
   for (std::size_t e = 0; e < cell_edges.size(); ++e) {
     SourcePlan& source = plan->sources[cell_edges[e].from];
     for (std::size_t s = 0; s < kernels.size(); ++s) {
       if (const auto& op = edge(e).candidate(column_of_kernel(kernels[s]))) {
-        source.stacks[s].push_back({e, 0, std::dynamic_pointer_cast<const ReluConvBn>(op)});
+        const auto slot = static_cast<std::int64_t>(source.stacks[s].size());
+        source.stacks[s].push_back({e, slot, 0, std::dynamic_pointer_cast<const ReluConvBn>(op)});
       }
     }
     if (edge(e).candidate(column::skip_connect)) source.skips.push_back(e);
@@ -631,13 +597,17 @@ FusedCell::FusedCell(const SupernetSpec& spec, std::int64_t channels) : Candidat
 }
 
 torch::Tensor FusedCell::forward(const torch::Tensor& x, const torch::Tensor& op_weights) {
-  TORCH_CHECK(x.device().is_cpu(), "a fused cell runs on a CPU, found its input on ", x.device());
   mixed_op::Variables variables{{x, op_weights}};
   std::vector<ConvPlaces> places;
   for_each_conv(*plan_, [&](const StackedConv& conv) {
     places.push_back({variables.add(conv.op->conv().weight), variables.add(conv.op->conv().bias),
                       variables.add(conv.op->norm().weight()), variables.add(conv.op->norm().bias())});
   });
+#ifdef FLOWDARTS_CUDA
+  if (x.is_cuda()) return fused_cell_on_gpu(torch::TensorList(variables.tensors), plan_, places);
+#endif
+  TORCH_CHECK(x.is_cpu(), "a fused cell runs on a CPU or, in a build with FLOWDARTS_CUDA, a GPU, found its input on ",
+              x.device());
   return CellFunction::apply(torch::TensorList(variables.tensors), plan_, places);
 }
 

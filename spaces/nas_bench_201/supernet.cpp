@@ -1,3 +1,4 @@
+#include <flowdarts/spaces/mixed_op/conv_stack.hpp>
 #include <flowdarts/spaces/mixed_op/mix.hpp>
 #include <flowdarts/spaces/mixed_op/pool.hpp>
 #include <flowdarts/spaces/nas_bench_201/backbone.hpp>
@@ -30,6 +31,9 @@ struct FusedLayers {
   static torch::Tensor conv(torch::nn::Conv2dImpl& conv, const torch::Tensor& x) {
     return at::conv2d(x, conv.weight.to(x.scalar_type()), {}, conv.options.stride(),
                       std::get<torch::ExpandingArray<2>>(conv.options.padding()));
+  }
+  static torch::Tensor conv_of_rectified(torch::nn::Conv2dImpl& layer, const torch::Tensor& x) {
+    return x.is_cpu() ? relu_conv3x3(x, layer.weight) : conv(layer, x);
   }
   static torch::Tensor halve(const torch::Tensor& x) {
     return average_pool2d(x, {.kernel = 2, .stride = 2, .padding = 0});

@@ -51,13 +51,15 @@ class OracleSupernet : public Supernet {
   torch::Tensor forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) override;
   [[nodiscard]] std::vector<ArchShape> arch_shapes() const override;
   void set_statistics_updates(bool enabled) override;
+  [[nodiscard]] bool recordable() const override { return true; }
 
  private:
   std::shared_ptr<Backbone<OracleCell, PlainLayers>> backbone_;
 };
 
 /// The same network with the fused operators of spaces/mixed_op/: modules, parameters and results are the oracle's, to
-/// rounding. CPU. Results repeat bit for bit for one number of threads.
+/// rounding. CPU, or GPU in a build with FLOWDARTS_CUDA. On a CPU results repeat bit for bit for one number of threads,
+/// on a GPU where LibTorch is asked for deterministic convolutions.
 class FusedSupernet : public Supernet {
  public:
   /// Throws InputError unless channels, cells and classes are positive.
@@ -67,6 +69,7 @@ class FusedSupernet : public Supernet {
   torch::Tensor forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) override;
   [[nodiscard]] std::vector<ArchShape> arch_shapes() const override;
   void set_statistics_updates(bool enabled) override;
+  [[nodiscard]] bool recordable() const override { return true; }
 
  private:
   std::shared_ptr<Backbone<FusedCell, FusedLayers>> backbone_;

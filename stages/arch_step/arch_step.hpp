@@ -5,6 +5,7 @@
 #include <flowdarts/policies/bilevel/problem.hpp>
 #include <flowdarts/spaces/supernet.hpp>
 #include <flowdarts/stages/arch_step/adam.hpp>
+#include <flowdarts/stages/graph_capture/step_graphs.hpp>
 #include <flowdarts/stages/weight_step/batch_results.hpp>
 #include <flowdarts/stages/weight_step/weight_step.hpp>
 #include <utility>
@@ -18,6 +19,12 @@ concept RegularizesArch = requires(const Policy& policy, const std::vector<torch
   { policy.loss(alphas, epoch) } -> std::convertible_to<torch::Tensor>;
 };
 
+/// A policy whose part of an arch step can be recorded and launched again (StepGraphs): it says so.
+template <class Policy>
+concept Recordable = requires {
+  requires Policy::recordable;
+};
+
 /// Trains alpha as the policies say; w stays as it is. Usable without the flow graph.
 template <class Relaxation, class Bilevel, class ArchRegularizer>
 class ArchStep {
@@ -29,7 +36,8 @@ class ArchStep {
         adam_(std::move(alphas), options),
         relaxation_(std::move(relaxation)),
         bilevel_(std::move(bilevel)),
-        regularizer_(std::move(regularizer)) {}
+        regularizer_(std::move(regularizer)),
+        graphs_(recorders_for(adam_.alphas())) {}
 
   /// The relaxation of alpha as it is, attached to alpha's graph.
   [[nodiscard]] std::vector<torch::Tensor> op_weights() const {
@@ -38,22 +46,43 @@ class ArchStep {
     return weights;
   }
 
-  /// One update. `train` is read by orders that differentiate through the weight step. `observe` is called with the
-  /// gradient of L_V with respect to each alpha, before the regulariser and Adam touch it (hook H4b), `inspect` with
-  /// pack_results() of the forward pass on V (H4a). Both come before the update; what they throw leaves alpha as it
-  /// was.
+  /// One update. `train` is read by orders that differentiate through the weight step. `inspect` is called with
+  /// pack_results() of the forward pass on V (hook H4a), `observe` with the gradient of L_V with respect to each alpha,
+  /// before the regulariser touches it, and with the alphas before the update (H4b). Both come before the update; what
+  /// they throw leaves alpha as it was. On a GPU the whole step is a CUDA graph where policies and supernet allow it
+  /// (StepGraphs), less what a regulariser adds, and they are called once it is enqueued.
   template <class Inspect, class Observe>
   void operator()(const DeviceBatch& val, const DeviceBatch& train, const Sgd& sgd, const WeightOptions& weight_options,
                   double weight_lr, std::int64_t epoch, Inspect&& inspect, Observe&& observe) {
-    ArchGradient arch = gradient(val, train, sgd, weight_options, weight_lr);
-    inspect(pack_results(arch.val.loss, arch.val.logits, val.labels));
-    observe(std::as_const(arch.gradients));
-    if constexpr (RegularizesArch<ArchRegularizer>) {
-      const auto extra = torch::autograd::grad({regularizer_.loss(adam_.alphas(), epoch)}, adam_.alphas());
-      for (std::size_t i = 0; i < extra.size(); ++i) arch.gradients[i] = arch.gradients[i] + extra[i];
+    using Tensors = std::vector<torch::Tensor>;
+    if (!records()) {
+      const ArchGradient arch = gradient(val, train, sgd, weight_options, weight_lr);
+      inspect(pack_results(arch.val.loss, arch.val.logits, val.labels));
+      observe(arch.gradients, adam_.alphas());
+      adam_.step(regularized(arch.gradients, epoch));
+      return;
     }
-    adam_.step(arch.gradients);
+    // A regulariser reads the epoch on the host: its part and the update then follow the graph.
+    constexpr bool updates = !RegularizesArch<ArchRegularizer>;
+    if constexpr (updates) adam_.advance();
+    const Tensors& results = graphs_.run({val.images, val.labels}, [&](const Tensors& inputs) {
+      const DeviceBatch batch{inputs[0], inputs[1]};
+      const ArchGradient arch = gradient(batch, train, sgd, weight_options, weight_lr);
+      Tensors all{pack_results(arch.val.loss, arch.val.logits, batch.labels)};
+      all.insert(all.end(), arch.gradients.begin(), arch.gradients.end());
+      for (const torch::Tensor& alpha : adam_.alphas()) all.push_back(alpha.detach().clone());
+      if constexpr (updates) adam_.update(arch.gradients);
+      return all;
+    });
+    inspect(results[0]);
+    const auto middle = results.begin() + 1 + static_cast<std::ptrdiff_t>(adam_.alphas().size());
+    const Tensors gradients(results.begin() + 1, middle), before(middle, results.end());
+    observe(gradients, before);
+    if constexpr (!updates) adam_.step(regularized(gradients, epoch));
   }
+
+  /// To be called when the supernet's forward pass became another one: by another set of ops, say.
+  void forget_graphs() { graphs_.clear(); }
 
   /// dL_V/dalpha as the bilevel policy sees it, without an update.
   [[nodiscard]] ArchGradient gradient(const DeviceBatch& val, const DeviceBatch& train, const Sgd& sgd,
@@ -85,6 +114,20 @@ class ArchStep {
   [[nodiscard]] ArchRegularizer& regularizer() { return regularizer_; }
 
  private:
+  [[nodiscard]] bool records() const {
+    return Recordable<Relaxation> && Recordable<Bilevel> && graphs_.available() && supernet_.recordable() &&
+           adam_.recordable();
+  }
+
+  /// The gradients of L_V and the regulariser together.
+  [[nodiscard]] std::vector<torch::Tensor> regularized(std::vector<torch::Tensor> gradients, std::int64_t epoch) const {
+    if constexpr (RegularizesArch<ArchRegularizer>) {
+      const auto extra = torch::autograd::grad({regularizer_.loss(adam_.alphas(), epoch)}, adam_.alphas());
+      for (std::size_t i = 0; i < extra.size(); ++i) gradients[i] = gradients[i] + extra[i];
+    }
+    return gradients;
+  }
+
   Evaluation evaluate(const DeviceBatch& batch) {
     supernet_.train();
     torch::Tensor logits = supernet_.forward(batch.images, op_weights());
@@ -97,6 +140,7 @@ class ArchStep {
   Relaxation relaxation_;
   Bilevel bilevel_;
   ArchRegularizer regularizer_;
+  StepGraphs graphs_;
 };
 
 }  // namespace flowdarts
