@@ -129,8 +129,8 @@ HWY_INLINE void transform_output_gradient(Tile<V>& v) {
 }
 
 template <class A>
-void winograd_weights_of(const A* w, std::int64_t count, A* out) {
-  for_channel_blocks<A>(count, [&](auto d, std::int64_t c) HWY_ATTR {
+void winograd_weights_of(const A* w, std::int64_t count, std::int64_t begin, std::int64_t end, A* out) {
+  const auto transform = [&](auto d, std::int64_t c) HWY_ATTR {
     using V = hn::Vec<decltype(d)>;
     const V half = hn::Set(d, A(0.5));
     const auto line = [&](V v0, V v1, V v2, V& t0, V& t1, V& t2, V& t3) HWY_ATTR {
@@ -150,12 +150,14 @@ void winograd_weights_of(const A* w, std::int64_t count, A* out) {
       line(rows[i][0], rows[i][1], rows[i][2], t[0], t[1], t[2], t[3]);
       for (int j = 0; j < 4; ++j) hn::StoreU(t[j], d, out + (4 * i + j) * count + c);
     }
-  });
+  };
+  for_channel_blocks<A>(end, transform, begin);
 }
 
 template <class A>
-void winograd_weight_gradients_of(const A* transformed, std::int64_t count, A* out) {
-  for_channel_blocks<A>(count, [&](auto d, std::int64_t c) HWY_ATTR {
+void winograd_weight_gradients_of(const A* transformed, std::int64_t count, std::int64_t begin, std::int64_t end,
+                                  A* out) {
+  const auto transform = [&](auto d, std::int64_t c) HWY_ATTR {
     using V = hn::Vec<decltype(d)>;
     const V half = hn::Set(d, A(0.5));
     const auto line = [&](V t0, V t1, V t2, V t3, V& v0, V& v1, V& v2) HWY_ATTR {
@@ -174,7 +176,8 @@ void winograd_weight_gradients_of(const A* transformed, std::int64_t count, A* o
       line(rows[i][0], rows[i][1], rows[i][2], rows[i][3], v[0], v[1], v[2]);
       for (int j = 0; j < 3; ++j) hn::StoreU(v[j], d, out + (3 * i + j) * count + c);
     }
-  });
+  };
+  for_channel_blocks<A>(end, transform, begin);
 }
 
 // ---- A call ----
@@ -416,18 +419,19 @@ class Convs {
 };
 
 // HWY_EXPORT takes plain functions: one of each kind a type.
-void winograd_weights_float(const float* weights, std::int64_t count, float* transformed) {
-  winograd_weights_of(weights, count, transformed);
-}
-void winograd_weights_double(const double* weights, std::int64_t count, double* transformed) {
-  winograd_weights_of(weights, count, transformed);
-}
-void winograd_weight_gradients_float(const float* transformed, std::int64_t count, float* gradients) {
-  winograd_weight_gradients_of(transformed, count, gradients);
-}
-void winograd_weight_gradients_double(const double* transformed, std::int64_t count, double* gradients) {
-  winograd_weight_gradients_of(transformed, count, gradients);
-}
+#define FLOWDARTS_KERNELS(A, NAME)                                                                         \
+  void winograd_weights_##NAME(const A* weights, std::int64_t count, std::int64_t begin, std::int64_t end, \
+                               A* transformed) {                                                           \
+    winograd_weights_of(weights, count, begin, end, transformed);                                          \
+  }                                                                                                        \
+  void winograd_weight_gradients_##NAME(const A* transformed, std::int64_t count, std::int64_t begin,      \
+                                        std::int64_t end, A* gradients) {                                  \
+    winograd_weight_gradients_of(transformed, count, begin, end, gradients);                               \
+  }
+FLOWDARTS_KERNELS(float, float)
+FLOWDARTS_KERNELS(double, double)
+#undef FLOWDARTS_KERNELS
+
 #define FLOWDARTS_KERNELS(T, NAME)                                                                                    \
   void convs_forward_##NAME(const ConvShape& shape, std::int64_t images, Rows<const T> x, const Compute<T>* weights,  \
                             std::span<const ConvOutput<T>> outputs, Compute<T>* scratch) {                            \
@@ -459,16 +463,18 @@ std::int64_t ConvShape::scratch(std::int64_t images) const {
   return 2 * images * layout.padded_image + winograd_positions * (2 * layout.input_position + layout.output_position);
 }
 
-#define FLOWDARTS_KERNELS(A, NAME)                                                            \
-  HWY_EXPORT(winograd_weights_##NAME);                                                        \
-  HWY_EXPORT(winograd_weight_gradients_##NAME);                                               \
-  template <>                                                                                 \
-  void winograd_weights<A>(const A* weights, std::int64_t count, A* transformed) {            \
-    HWY_DYNAMIC_DISPATCH(winograd_weights_##NAME)(weights, count, transformed);               \
-  }                                                                                           \
-  template <>                                                                                 \
-  void winograd_weight_gradients<A>(const A* transformed, std::int64_t count, A* gradients) { \
-    HWY_DYNAMIC_DISPATCH(winograd_weight_gradients_##NAME)(transformed, count, gradients);    \
+#define FLOWDARTS_KERNELS(A, NAME)                                                                                  \
+  HWY_EXPORT(winograd_weights_##NAME);                                                                              \
+  HWY_EXPORT(winograd_weight_gradients_##NAME);                                                                     \
+  template <>                                                                                                       \
+  void winograd_weights<A>(const A* weights, std::int64_t count, std::int64_t begin, std::int64_t end,              \
+                           A* transformed) {                                                                        \
+    HWY_DYNAMIC_DISPATCH(winograd_weights_##NAME)(weights, count, begin, end, transformed);                         \
+  }                                                                                                                 \
+  template <>                                                                                                       \
+  void winograd_weight_gradients<A>(const A* transformed, std::int64_t count, std::int64_t begin, std::int64_t end, \
+                                    A* gradients) {                                                                 \
+    HWY_DYNAMIC_DISPATCH(winograd_weight_gradients_##NAME)(transformed, count, begin, end, gradients);              \
   }
 FLOWDARTS_KERNELS(float, float)
 FLOWDARTS_KERNELS(double, double)

@@ -31,13 +31,14 @@ struct ConvShape {
   [[nodiscard]] std::int64_t transformed_weights() const { return winograd_positions * channels * channels * convs; }
 };
 
-/// transformed [16, count] = G w G' of `count` filters w [3 x 3, count].
+/// transformed [16, count] = G w G' of the filters [begin, end) of w [3 x 3, count].
 template <class A>
-void winograd_weights(const A* weights, std::int64_t count, A* transformed);
+void winograd_weights(const A* weights, std::int64_t count, std::int64_t begin, std::int64_t end, A* transformed);
 
 /// The transpose: the filters' gradient [3 x 3, count] from that of what winograd_weights() made [16, count].
 template <class A>
-void winograd_weight_gradients(const A* transformed, std::int64_t count, A* gradients);
+void winograd_weight_gradients(const A* transformed, std::int64_t count, std::int64_t begin, std::int64_t end,
+                               A* gradients);
 
 /// Where a convolution's output goes; bias [channels], or null.
 template <class T>

@@ -1,5 +1,5 @@
 #include <flowdarts/spaces/mixed_op/conv_stack.hpp>
-#include <flowdarts/spaces/mixed_op/mix_kernels.hpp>
+#include <flowdarts/spaces/mixed_op/mix.hpp>
 
 #include <array>
 #include <memory>
@@ -38,6 +38,32 @@ struct Units {
   }
 };
 
+// f(first image, images) for groups of images of which the outputs of `convs` convolutions, some MiB, stay in the
+// cache.
+template <class F>
+void for_groups(const torch::Tensor& x, std::size_t convs, const F& f) {
+  const std::int64_t image_bytes = x.size(1) * x.size(2) * x.size(3) * x.element_size();
+  const std::int64_t group =
+      std::max<std::int64_t>(1, (std::int64_t{8} << 20) / (image_bytes * static_cast<std::int64_t>(convs)));
+  for (std::int64_t first = 0; first < x.size(0); first += group) f(first, std::min(group, x.size(0) - first));
+}
+
+// f(begin, end) for parts of `count` filters, in parallel.
+template <class F>
+void for_filters(std::int64_t count, const F& f) {
+  constexpr std::int64_t enough = 2048;
+  at::parallel_for(0, count, enough, f);
+}
+
+// Whether this CPU multiplies bfloat16 natively: with AVX-512-BF16, which all with AMX have as well.
+bool native_bf16() {
+#ifdef __x86_64__
+  return __builtin_cpu_supports("avx512bf16") != 0;
+#else
+  return false;
+#endif
+}
+
 template <class A>
 auto scratch_for(const ConvShape& shape, std::int64_t images) {
   return [numbers = static_cast<std::size_t>(shape.scratch(images))] {
@@ -64,23 +90,31 @@ ConvShape ConvStack::shape(const torch::Tensor& x) const {
 
 torch::Tensor ConvStack::transformed(at::ScalarType dtype, First first) const {
   const torch::NoGradGuard no_grad;
-  std::vector<torch::Tensor> weights;
-  for (const Conv& conv : convs_) weights.push_back(conv.weight);
-  const torch::Tensor filters =  // [3, 3, C, n C] or [3, 3, n C, C]
-      torch::stack(weights)
-          .to(dtype)
-          .permute(first == First::input_channels ? at::IntArrayRef{3, 4, 2, 0, 1} : at::IntArrayRef{3, 4, 0, 1, 2})
-          .contiguous();
-  const std::int64_t count = filters.numel() / 9;
+  const auto& size = convs_[0].weight.sizes();
+  const std::int64_t count = size[0] * size[1] * static_cast<std::int64_t>(convs_.size());
+  const torch::Tensor filters = first == First::input_channels
+                                    ? torch::empty({3, 3, size[1], static_cast<std::int64_t>(convs_.size()), size[0]},
+                                                   torch::TensorOptions(dtype))
+                                    : torch::empty({3, 3, static_cast<std::int64_t>(convs_.size()), size[0], size[1]},
+                                                   torch::TensorOptions(dtype));
+  for (std::size_t c = 0; c < convs_.size(); ++c) {
+    first == First::input_channels
+        ? filters.select(3, static_cast<std::int64_t>(c)).copy_(convs_[c].weight.permute({2, 3, 1, 0}))
+        : filters.select(2, static_cast<std::int64_t>(c)).copy_(convs_[c].weight.permute({2, 3, 0, 1}));
+  }
   torch::Tensor result = torch::empty({winograd_positions, count}, filters.options());
-  dtype == at::kDouble ? winograd_weights(filters.const_data_ptr<double>(), count, result.mutable_data_ptr<double>())
-                       : winograd_weights(filters.const_data_ptr<float>(), count, result.mutable_data_ptr<float>());
+  const auto transform = [&]<class A>(const A* from, A* to) {
+    for_filters(count, [&](std::int64_t begin, std::int64_t end) { winograd_weights(from, count, begin, end, to); });
+  };
+  dtype == at::kDouble ? transform(filters.const_data_ptr<double>(), result.mutable_data_ptr<double>())
+                       : transform(filters.const_data_ptr<float>(), result.mutable_data_ptr<float>());
   return result;
 }
 
 std::vector<ConvStack::Output> ConvStack::forward(const torch::Tensor& x, bool moments) const {
   std::vector<Output> outputs(convs_.size());
   if (empty()) return outputs;
+  if (x.scalar_type() == at::kBFloat16 && native_bf16()) return forward_by_library(x, moments);
   const at::ScalarType dtype = compute_type(x.scalar_type());
   const ConvShape shape = this->shape(x);
   const Units units(x.size(0), shape.images_at_once());
@@ -130,6 +164,9 @@ template <class T>
 std::vector<torch::Tensor> ConvStack::backward(const torch::Tensor& x, std::span<const OutputGradient> gradients,
                                                bool weights, const InputGradientSink<T>& sink) const {
   if (empty()) return {};
+  if constexpr (std::is_same_v<T, Bf16>) {
+    if (native_bf16()) return backward_by_library(x, gradients, weights, sink);
+  }
   using A = Compute<T>;
   const at::ScalarType dtype = compute_type(x.scalar_type());
   const ConvShape shape = this->shape(x);
@@ -181,12 +218,76 @@ std::vector<torch::Tensor> ConvStack::backward(const torch::Tensor& x, std::span
   });
   const std::int64_t count = shape.weights() / 9;
   const torch::Tensor filters = torch::empty({3, 3, channels, shape.convs, channels}, sums.options());
-  winograd_weight_gradients(all, count, filters.mutable_data_ptr<A>());
+  for_filters(count, [&](std::int64_t begin, std::int64_t end) {
+    winograd_weight_gradients(all, count, begin, end, filters.mutable_data_ptr<A>());
+  });
   std::vector<torch::Tensor> result;
   for (const torch::Tensor& one : filters.permute({3, 4, 2, 0, 1}).unbind()) {
     result.push_back(one.contiguous(convs_[result.size()].weight.suggest_memory_format()));
   }
   return result;
+}
+
+torch::Tensor ConvStack::stacked_weights(at::ScalarType dtype) const {
+  std::vector<torch::Tensor> weights;
+  for (const Conv& conv : convs_) weights.push_back(conv.weight);
+  return torch::cat(weights).to(dtype, /*non_blocking=*/false, /*copy=*/false, at::MemoryFormat::ChannelsLast);
+}
+
+std::vector<ConvStack::Output> ConvStack::forward_by_library(const torch::Tensor& x, bool moments) const {
+  std::vector<Output> outputs(convs_.size());
+  for (Output& output : outputs) output.y = empty_channels_last(x);
+  const torch::Tensor weights = stacked_weights(x.scalar_type());
+  std::vector<torch::Tensor> biases;
+  for (const Conv& conv : convs_) {
+    if (conv.bias.defined()) biases.push_back(conv.bias);
+  }
+  const torch::Tensor bias = biases.empty() ? torch::Tensor() : torch::cat(biases).to(x.scalar_type());
+  for_groups(x, convs_.size(), [&](std::int64_t first, std::int64_t count) {
+    const torch::Tensor all =
+        channels_last(at::conv2d(torch::relu(x.narrow(0, first, count)), weights, bias, /*stride=*/1, /*padding=*/1));
+    for (std::size_t c = 0; c < outputs.size(); ++c) {
+      // Out of the stack on the way: what reads it later then reads memory in one piece.
+      const torch::Tensor own = outputs[c].y.narrow(0, first, count);
+      const std::int64_t channel = static_cast<std::int64_t>(c) * x.size(1);
+      moments ? add_moments(outputs[c].moments, all, channel, x.size(1), own)
+              : static_cast<void>(own.copy_(all.narrow(1, channel, x.size(1))));
+    }
+  });
+  return outputs;
+}
+
+std::vector<torch::Tensor> ConvStack::backward_by_library(const torch::Tensor& x,
+                                                          std::span<const OutputGradient> gradients, bool weights,
+                                                          const InputGradientSink<Bf16>& sink) const {
+  const torch::Tensor stacked = stacked_weights(x.scalar_type());
+  const std::int64_t image_pixels = x.size(2) * x.size(3);
+  std::vector<GradientWriter<Bf16>> writers;
+  for (const OutputGradient& g : gradients) writers.emplace_back(*g.gradient);
+  torch::Tensor sum;
+  for_groups(x, convs_.size(), [&](std::int64_t first, std::int64_t count) {
+    const torch::Tensor dy = empty_channels_last({count, stacked.size(0), x.size(2), x.size(3)}, x);
+    at::parallel_for(first, first + count, 1, [&](std::int64_t begin, std::int64_t end) {
+      const PixelRange pixels{begin * image_pixels, end * image_pixels};
+      for (std::size_t c = 0; c < gradients.size(); ++c) {
+        const bool reads_y = !gradients[c].gradient->b.empty();
+        writers[c](rows<const Bf16>(gradients[c].g), {},
+                   reads_y ? rows<const Bf16>(gradients[c].y) : Rows<const Bf16>(), pixels,
+                   rows<Bf16>(dy, static_cast<std::int64_t>(c) * x.size(1)).from(-first * image_pixels));
+      }
+    });
+    auto [dx, dw, db] =
+        at::convolution_backward(dy, torch::relu(x.narrow(0, first, count)), stacked, at::OptionalIntArrayRef(), {1, 1},
+                                 {1, 1}, {1, 1}, false, {0, 0}, 1, {static_cast<bool>(sink), weights, false});
+    if (weights) sum = sum.defined() ? sum.add_(dw) : dw.to(torch::kFloat);
+    if (!sink) return;
+    const torch::Tensor rows = channels_last(dx);
+    at::parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
+      sink(first + begin, end - begin, elements<Bf16>(rows) + begin * image_pixels * x.size(1));
+    });
+  });
+  if (!weights) return {};
+  return sum.split(x.size(1));
 }
 
 template std::vector<torch::Tensor> ConvStack::backward<float>(const torch::Tensor&, std::span<const OutputGradient>,

@@ -56,6 +56,11 @@ class ConvStack {
 
  private:
   enum class First { input_channels, output_channels };
+  [[nodiscard]] std::vector<Output> forward_by_library(const torch::Tensor& x, bool moments) const;
+  [[nodiscard]] std::vector<torch::Tensor> backward_by_library(const torch::Tensor& x,
+                                                               std::span<const OutputGradient> gradients, bool weights,
+                                                               const InputGradientSink<Bf16>& sink) const;
+  [[nodiscard]] torch::Tensor stacked_weights(at::ScalarType dtype) const;
   [[nodiscard]] torch::Tensor transformed(at::ScalarType dtype, First first) const;
   [[nodiscard]] ConvShape shape(const torch::Tensor& x) const;
 
