@@ -16,6 +16,8 @@
 #include <flowdarts/spaces/support/error.hpp>
 #include <flowdarts/stages/arch_step/arch_step.hpp>
 #include <flowdarts/stages/arch_step/hessian.hpp>
+#include <flowdarts/stages/load/pinned_memory.hpp>
+#include <flowdarts/stages/load/resident_dataset.hpp>
 #include <flowdarts/stages/prune/el2n_scores.hpp>
 #include <flowdarts/stages/prune/one_shot.hpp>
 #include <flowdarts/stages/prune/prune.hpp>
@@ -99,8 +101,10 @@ class SearchGraph {
         identity_(std::move(identity)),
         output_(options.run, resume, std::move(terminal)),
         store_(output_.directory().checkpoints(), static_cast<std::size_t>(options.run.keep_checkpoints.value)),
-        loader_(data_.dataset, load_options(options.data), seed(),
-                [this](const std::string& line) { output_.log().warn("skipped: {}", line); }) {
+        loader_(
+            data_.dataset, load_options(options.data), seed(),
+            [this](const std::string& line) { output_.log().warn("skipped: {}", line); },
+            device_.is_cuda() ? &pinned_ : std::pmr::new_delete_resource()) {
     warn_of_large_batches();
     identity_.emplace_back("data set", std::to_string(data_.dataset->fingerprint()));
     state_.lists = std::make_shared<const SampleLists>(data_.lists);
@@ -157,6 +161,7 @@ class SearchGraph {
         }
       }
       try {
+        if (device_.is_cuda()) with_plain_errors([&] { prepare_gpu(); });
         run_flow_graph(bodies(signals),
                        {.loader_threads = threads.load, .prefetch = static_cast<std::size_t>(options_.run.prefetch)},
                        {state_.epoch, state_.step, state_.lists, state_.val_state},
@@ -286,7 +291,27 @@ class SearchGraph {
     }
   }
 
+  /// Before the first step, because it makes the device wait. Images that fit live on the GPU; of others the loaders
+  /// send pixels.
+  void prepare_gpu() {
+    if (const std::string obstacle = ResidentDataset::obstacle(*data_.dataset, device_); obstacle.empty()) {
+      resident_.emplace(*data_.dataset, loader_.augmentation(), device_,
+                        options_.run.precision == Precision::bf16 ? torch::kBFloat16 : torch::kFloat);
+      output_.log().info("the images live on the GPU and are augmented there: {} MiB", resident_->bytes() >> 20);
+    } else {
+      output_.log().info("the images are augmented on the CPU, they cannot live on the GPU: {}", obstacle);
+    }
+    if constexpr (PrunesBetweenEpochs<typename Method::DataPruning>) {
+      if (!is_available(SortBackend::cuda)) return;
+      for (const Split split : all_splits) sorters_[split] = make_device_sorter((*state_.lists)[split].size());
+    }
+  }
+
   // ---- On the device executor's thread ----
+
+  [[nodiscard]] DeviceBatch on_device(const Batch& batch) const {
+    return resident_ ? resident_->augment(batch) : to_device(batch, device_);
+  }
 
   void open_tensors(const Threads& threads) {
     at::set_num_threads(threads.compute);
@@ -314,13 +339,13 @@ class SearchGraph {
     const double lr = cosine_lr(options_.weights, epoch, epochs());  // H1
     StepReport report;
     DeviceBatch train;
-    if (!input.train.ids.empty()) train = to_device(input.train, device_);
+    if (!input.train.ids.empty()) train = on_device(input.train);
 
     if constexpr (trains_alpha) {
       // A batch whose samples were all broken and skipped takes no part.
       if (input.val && !input.val->ids.empty() && !(Method::Bilevel::needs_train_batch && input.train.ids.empty())) {
         const auto start = Clock::now();
-        const DeviceBatch val = to_device(*input.val, device_);
+        const DeviceBatch val = on_device(*input.val);
         (*arch_step_)(
             val, train, weight_step_->optimizer(), options_.weights, lr, epoch,
             [&](const torch::Tensor& results) { inspect(results, "arch step", epoch, input.step); },
@@ -495,7 +520,7 @@ class SearchGraph {
     bodies.plan = [this](const PlanRequest& request) {
       return plan_epoch(request, batch_size(), seed(), trains_alpha);
     };
-    bodies.load = [this](const BatchPlan& plan) { return loader_.load(plan); };
+    bodies.load = [this](const BatchPlan& plan) { return resident_ ? loader_.load_crops(plan) : loader_.load(plan); };
     bodies.step = [this](StepInput&& input) { return with_plain_errors([&] { return step(std::move(input)); }); };
     bodies.end_epoch = [this](const auto& plan) { return with_plain_errors([&] { return end_epoch(plan); }); };
     bodies.snapshot = [this] { return with_plain_errors([&] { return snapshot(); }); };
@@ -572,8 +597,9 @@ class SearchGraph {
       std::vector<std::int32_t> labels;
       labels.reserve(ids.size());
       for (const std::int64_t id : ids) labels.push_back(data_.dataset->label(id));
-      const PruneEvent event =
-          prune(labels, voe.variance, voe.eligible, data_.dataset->classes(), pruning_.rule(split, epochs()), sorter());
+      const PruneEvent event = prune(
+          labels, voe.variance, voe.eligible, data_.dataset->classes(), pruning_.rule(split, epochs()),
+          {.backend = sorters_[split] ? SortBackend::cuda : SortBackend::thrust, .device = sorters_[split].get()});
       report.pruned = true;
       report.kept.reserve(event.kept.size());
       for (const std::uint32_t position : event.kept) report.kept.push_back(ids[position]);
@@ -584,10 +610,6 @@ class SearchGraph {
       report.seconds = since(start);
     }
     return report;
-  }
-
-  [[nodiscard]] Sorter sorter() const {
-    return {.backend = device_.is_cuda() && is_available(SortBackend::cuda) ? SortBackend::cuda : SortBackend::thrust};
   }
 
   std::optional<PlanRequest> finish_epoch(const EpochClose& close, const PerSplit<PruneReport>& pruned,
@@ -686,7 +708,10 @@ class SearchGraph {
   Identity identity_;
   SearchOutput output_;
   CheckpointStore store_;
+  PinnedMemory pinned_;
   BatchLoader loader_;
+  std::optional<ResidentDataset> resident_;
+  PerSplit<std::unique_ptr<DeviceSorter>> sorters_;
 
   SearchState state_;  // histories: the accumulator's; the rest: finish epoch's
   EpochSums sums_;     // the accumulator's
