@@ -375,11 +375,16 @@ class SearchGraph {
 
   /// Between a forward pass and its update: starts the copy of its results and stops the search at a loss that is not
   /// finite, before the update spreads it. On a GPU the copy is looked at once it has arrived, so that nothing waits
-  /// for it.
+  /// for it, but before the next snapshot.
   void inspect(const torch::Tensor& packed, const char* stage, std::int64_t epoch, std::int64_t step) {
     last_results_ = copy_to_host(packed);
     unchecked_.push_back({last_results_, stage, epoch, step});
-    while (!unchecked_.empty() && !is_pending(*unchecked_.front().results)) {
+    check_losses(/*wait=*/false);
+  }
+
+  /// `wait`: also for those that are still on their way from a GPU.
+  void check_losses(bool wait) {
+    while (!unchecked_.empty() && (wait || !is_pending(*unchecked_.front().results))) {
       const Unchecked check = unchecked_.front();
       unchecked_.pop_front();
       if (!std::isfinite(check.results->loss())) refuse_loss(check);
@@ -426,6 +431,7 @@ class SearchGraph {
     const std::int64_t completed = plan->epoch() + 1;
     const torch::NoGradGuard no_grad;
     // The losses tell of every update but the last.
+    check_losses(/*wait=*/true);
     if (const std::string culprit = first_non_finite(trained_tensors()); !culprit.empty()) {
       refuse("the last update of epoch " + std::to_string(completed) + " overflowed", culprit);
     }
@@ -462,6 +468,7 @@ class SearchGraph {
   [[nodiscard]] std::vector<torch::Tensor> buffers() const { return supernet_->buffers(); }
 
   std::shared_ptr<const Snapshot> snapshot() {
+    check_losses(/*wait=*/true);  // no checkpoint of what a broken loss has spread
     auto sections = std::make_shared<Snapshot>();
     const Adam& adam = arch_step_->optimizer();
     sections->emplace_back("weights", tensor_bytes(supernet_->parameters()));
