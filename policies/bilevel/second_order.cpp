@@ -22,11 +22,11 @@ class SavedWeights {
     for (std::size_t i = 0; i < live_.size(); ++i) torch::Tensor(live_[i]).copy_(saved_[i]);
   }
 
-  /// w = saved + scale * direction
-  void displace(double scale, const std::vector<torch::Tensor>& direction) const {
+  /// w = saved + scale * direction; scale 0-dimensional, on their device.
+  void displace(const torch::Tensor& scale, const std::vector<torch::Tensor>& direction) const {
     const torch::NoGradGuard no_grad;
     for (std::size_t i = 0; i < live_.size(); ++i) {
-      torch::Tensor(live_[i]).copy_(saved_[i]).add_(direction[i], scale);
+      torch::Tensor(live_[i]).copy_(saved_[i]).addcmul_(direction[i], scale.to(direction[i].scalar_type()));
     }
   }
 
@@ -64,7 +64,7 @@ ArchGradient SecondOrder::arch_gradient(const BilevelProblem& problem) const {
       if (!problem.momentum.empty()) step[i].add_(problem.momentum[i], problem.weight_momentum);
     }
   }
-  saved.displace(-xi, step);
+  saved.displace(torch::full({}, -xi, step.front().options().dtype(torch::kDouble)), step);
 
   Evaluation val = problem.val_loss();
   std::vector<torch::Tensor> inputs = problem.alphas;
@@ -74,21 +74,20 @@ ArchGradient SecondOrder::arch_gradient(const BilevelProblem& problem) const {
                                              gradients.end());
   gradients.resize(problem.alphas.size());
 
+  // The norm stays on the device: a host branch on it would wait for it.
   std::vector<torch::Tensor> norms;
   for (const torch::Tensor& part : direction) norms.push_back(part.detach().to(torch::kDouble).norm());
-  const double norm = torch::stack(norms).norm().item<double>();
-  if (norm >= smallest_norm) {
-    const StatisticsHeld held(problem.set_statistics_updates);
-    const double eps = radius_ / norm;
-    saved.displace(eps, direction);
-    const std::vector<torch::Tensor> plus = torch::autograd::grad({problem.train_loss().loss}, problem.alphas);
-    saved.displace(-eps, direction);
-    const std::vector<torch::Tensor> minus = torch::autograd::grad({problem.train_loss().loss}, problem.alphas);
-    const torch::NoGradGuard no_grad;
-    for (std::size_t i = 0; i < gradients.size(); ++i) {
-      gradients[i] = gradients[i] - (plus[i] - minus[i]) * (xi / (2.0 * eps));
-    }
-  }
+  const torch::Tensor norm = torch::stack(norms).norm();
+  const torch::Tensor eps = radius_ / norm.clamp_min(smallest_norm);
+
+  const StatisticsHeld held(problem.set_statistics_updates);
+  saved.displace(eps, direction);
+  const std::vector<torch::Tensor> plus = torch::autograd::grad({problem.train_loss().loss}, problem.alphas);
+  saved.displace(-eps, direction);
+  const std::vector<torch::Tensor> minus = torch::autograd::grad({problem.train_loss().loss}, problem.alphas);
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor factor = torch::where(norm >= smallest_norm, xi / (2.0 * eps), torch::zeros_like(eps));
+  for (std::size_t i = 0; i < gradients.size(); ++i) gradients[i] = gradients[i] - (plus[i] - minus[i]) * factor;
   return {std::move(gradients), std::move(val)};
 }
 
