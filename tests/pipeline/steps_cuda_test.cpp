@@ -5,6 +5,7 @@
 #include <flowdarts/pipeline/tensor_state.hpp>
 #include <flowdarts/policies/arch_regularizer/none.hpp>
 #include <flowdarts/policies/bilevel/first_order.hpp>
+#include <flowdarts/policies/bilevel/second_order.hpp>
 #include <flowdarts/policies/relaxation/softmax.hpp>
 #include <flowdarts/spaces/initialise.hpp>
 #include <flowdarts/spaces/nas_bench_201/supernet.hpp>
@@ -26,6 +27,7 @@ namespace {
 constexpr std::int64_t batch_size = 16;
 
 /// The steps of a search without its graph.
+template <class Bilevel>
 class Stepper {
  public:
   Stepper(const torch::Device& device, bool resident) : device_(device) {
@@ -38,7 +40,7 @@ class Stepper {
     for (const torch::Tensor& alpha : initial_alphas(supernet_.arch_shapes(), 1e-3, 1)) {
       alphas.push_back(alpha.detach().to(device).requires_grad_());
     }
-    arch_step_.emplace(supernet_, std::move(alphas), ArchOptions{}, Softmax(), FirstOrder(), NoArchRegularizer());
+    arch_step_.emplace(supernet_, std::move(alphas), ArchOptions{}, Softmax(), Bilevel(), NoArchRegularizer());
   }
 
   /// An arch step and a weight step.
@@ -72,12 +74,12 @@ class Stepper {
   nas_bench_201::OracleSupernet supernet_{{.channels = 4, .cells = 1, .classes = 3}};
   WeightOptions options_;
   std::optional<WeightStep> weight_step_;
-  std::optional<ArchStep<Softmax, FirstOrder, NoArchRegularizer>> arch_step_;
+  std::optional<ArchStep<Softmax, Bilevel, NoArchRegularizer>> arch_step_;
   std::vector<std::shared_ptr<const DeviceResults>> results_;
 };
 
 TEST(Steps, DoNotDependOnWhereImagesAreAugmented) {
-  Stepper from_crops(torch::kCPU, true), from_pixels(torch::kCPU, false);
+  Stepper<FirstOrder> from_crops(torch::kCPU, true), from_pixels(torch::kCPU, false);
   for (std::int64_t i = 0; i < 3; ++i) {
     from_crops.step(i);
     from_pixels.step(i);
@@ -87,14 +89,14 @@ TEST(Steps, DoNotDependOnWhereImagesAreAugmented) {
   }
 }
 
-TEST(StepsOnGpu, NothingWaitsForTheDeviceAndTheResultsAreThoseOfTheCpu) {
-  if (!torch::cuda::is_available()) GTEST_SKIP() << "no GPU in this machine";
+template <class Bilevel>
+void expect_results_of_the_cpu_without_waiting() {
   constexpr std::int64_t steps = 6;
-  Stepper on_cpu(torch::kCPU, false);
+  Stepper<Bilevel> on_cpu(torch::kCPU, false);
   for (std::int64_t i = 0; i < steps; ++i) on_cpu.step(i);
   for (const bool resident : {true, false}) {
     SCOPED_TRACE(resident ? "images on the GPU" : "images from the CPU");
-    Stepper on_gpu(torch::kCUDA, resident);
+    Stepper<Bilevel> on_gpu(torch::kCUDA, resident);
     on_gpu.step(0);  // makes handles and finds algorithms
     {
       const testing::NoSynchronisation none;
@@ -111,6 +113,16 @@ TEST(StepsOnGpu, NothingWaitsForTheDeviceAndTheResultsAreThoseOfTheCpu) {
       for (std::size_t k = 0; k < gpu.errors().size(); ++k) EXPECT_NEAR(gpu.errors()[k], cpu.errors()[k], 0.05);
     }
   }
+}
+
+TEST(StepsOnGpu, OfFirstOrderWaitForNothing) {
+  if (!torch::cuda::is_available()) GTEST_SKIP() << "no GPU in this machine";
+  expect_results_of_the_cpu_without_waiting<FirstOrder>();
+}
+
+TEST(StepsOnGpu, OfSecondOrderWaitForNothing) {
+  if (!torch::cuda::is_available()) GTEST_SKIP() << "no GPU in this machine";
+  expect_results_of_the_cpu_without_waiting<SecondOrder>();
 }
 
 }  // namespace
