@@ -332,12 +332,15 @@ class SearchGraph {
       restore_snapshot(*checkpoint_);
       checkpoint_.reset();
     }
+    idle_since_ = mark_work(device_);
   }
 
   StepReport step(StepInput&& input) {
     const std::int64_t epoch = input.plan->epoch();
     const double lr = cosine_lr(options_.weights, epoch, epochs());  // H1
     StepReport report;
+    report.marks.idle = idle_since_;
+    report.marks.begun = mark_work(device_);
     DeviceBatch train;
     if (!input.train.ids.empty()) train = on_device(input.train);
 
@@ -358,6 +361,7 @@ class SearchGraph {
         report.arch_seconds = since(start);
       }
     }
+    report.marks.arch_done = mark_work(device_);
     if (!input.train.ids.empty()) {
       const auto start = Clock::now();
       std::vector<torch::Tensor> op_weights;
@@ -370,6 +374,7 @@ class SearchGraph {
       report.train = SplitReport{std::move(input.train.ids), last_results_};
       report.weight_seconds = since(start);
     }
+    report.marks.weight_done = idle_since_ = mark_work(device_);
     return report;
   }
 
@@ -451,6 +456,7 @@ class SearchGraph {
       report.stop = completed < epochs() && stopping_.should_stop(completed, report.genotype);
     }
     report.snapshot = snapshot();
+    idle_since_ = mark_work(device_);
     return report;
   }
 
@@ -562,6 +568,8 @@ class SearchGraph {
   void accumulate(const StepReport& report) {
     const auto add = [this](Split split, const std::optional<SplitReport>& part) {
       if (!part) return;
+      // On a GPU the device executor may not have seen it yet. It will, and says what broke.
+      if (!std::isfinite(part->results->loss())) return;
       const auto count = static_cast<std::int64_t>(part->ids.size());
       sums_.loss[split] += part->results->loss() * static_cast<double>(count);
       sums_.correct[split] += part->results->correct();
@@ -570,9 +578,10 @@ class SearchGraph {
     };
     add(Split::val, report.val);
     add(Split::train, report.train);
-    sums_.arch_seconds += report.arch_seconds;
-    sums_.weight_seconds += report.weight_seconds;
-    sums_.waited_seconds += report.waited_seconds;
+    const DeviceMarks& marks = report.marks;
+    sums_.arch_seconds += marks.idle ? marks.arch_done->since(*marks.begun) : report.arch_seconds;
+    sums_.weight_seconds += marks.idle ? marks.weight_done->since(*marks.arch_done) : report.weight_seconds;
+    sums_.waited_seconds += marks.idle ? marks.begun->since(*marks.idle) : report.waited_seconds;
     sums_.load_seconds += report.load_seconds;
     output_.step(report, sums_, epochs());
   }
@@ -733,6 +742,7 @@ class SearchGraph {
   std::optional<Arch> arch_step_;
   std::shared_ptr<const DeviceResults> last_results_;
   std::deque<Unchecked> unchecked_;
+  std::shared_ptr<const DeviceMark> idle_since_;
 };
 
 }  // namespace flowdarts

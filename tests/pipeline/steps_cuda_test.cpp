@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <flowdarts/pipeline/tensor_state.hpp>
 #include <flowdarts/policies/arch_regularizer/none.hpp>
 #include <flowdarts/policies/bilevel/first_order.hpp>
@@ -123,6 +124,24 @@ TEST(StepsOnGpu, OfFirstOrderWaitForNothing) {
 TEST(StepsOnGpu, OfSecondOrderWaitForNothing) {
   if (!torch::cuda::is_available()) GTEST_SKIP() << "no GPU in this machine";
   expect_results_of_the_cpu_without_waiting<SecondOrder>();
+}
+
+// The host is long done with issuing what the marks enclose.
+TEST(StepsOnGpu, MarksTellTheDevicesTime) {
+  if (!torch::cuda::is_available()) GTEST_SKIP() << "no GPU in this machine";
+  const torch::Tensor factor = torch::randn({4096, 4096}, torch::kCUDA);
+  torch::Tensor product = factor.mm(factor);
+  torch::cuda::synchronize();
+  const auto begun = mark_work(torch::kCUDA);
+  for (int i = 0; i < 50; ++i) product = factor.mm(factor);
+  const auto done = mark_work(torch::kCUDA), same = mark_work(torch::kCUDA);
+  const auto start = std::chrono::steady_clock::now();
+  const double seconds = done->since(*begun);
+  const double waited = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  // 7 TFLOP; no GPU does 10^16 a second.
+  EXPECT_GT(seconds, 7e-4);
+  EXPECT_LT(waited, seconds + 1.0);
+  EXPECT_LT(same->since(*done), seconds);
 }
 
 }  // namespace
