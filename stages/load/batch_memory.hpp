@@ -5,6 +5,7 @@
 #include <memory_resource>
 #include <new>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace flowdarts {
@@ -19,7 +20,8 @@ class BatchAllocator {
   using propagate_on_container_move_assignment = std::true_type;
   using propagate_on_container_swap = std::true_type;
 
-  BatchAllocator(std::pmr::memory_resource* memory = std::pmr::new_delete_resource()) : memory_(memory) {}  // NOLINT
+  BatchAllocator() : memory_(std::pmr::new_delete_resource()) {}
+  BatchAllocator(std::pmr::memory_resource* memory) : memory_(memory) {}  // NOLINT(google-explicit-constructor)
   template <class U>
   BatchAllocator(const BatchAllocator<U>& other) : memory_(other.memory()) {}  // NOLINT(google-explicit-constructor)
 
@@ -27,6 +29,16 @@ class BatchAllocator {
     return static_cast<T*>(memory_->allocate(count * sizeof(T), alignof(T)));
   }
   void deallocate(T* data, std::size_t count) { memory_->deallocate(data, count * sizeof(T), alignof(T)); }
+
+  /// Elements made without a value have none: pixels are written once.
+  template <class U>
+  void construct(U* element) {
+    ::new (static_cast<void*>(element)) U;
+  }
+  template <class U, class... Arguments>
+  void construct(U* element, Arguments&&... arguments) {
+    ::new (static_cast<void*>(element)) U(std::forward<Arguments>(arguments)...);
+  }
 
   [[nodiscard]] std::pmr::memory_resource* memory() const { return memory_; }
   template <class U>

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstring>
 #include <flowdarts/stages/load/resident_dataset.hpp>
 #ifdef FLOWDARTS_CUDA
