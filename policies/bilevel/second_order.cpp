@@ -22,11 +22,12 @@ class SavedWeights {
     for (std::size_t i = 0; i < live_.size(); ++i) torch::Tensor(live_[i]).copy_(saved_[i]);
   }
 
-  /// w = saved + scale * direction; scale 0-dimensional, on their device.
-  void displace(const torch::Tensor& scale, const std::vector<torch::Tensor>& direction) const {
+  /// w = saved + scale * direction; scale: a number, or a tensor of no dimensions.
+  template <class Scale>
+  void displace(const Scale& scale, const std::vector<torch::Tensor>& direction) const {
     const torch::NoGradGuard no_grad;
     for (std::size_t i = 0; i < live_.size(); ++i) {
-      torch::Tensor(live_[i]).copy_(saved_[i]).addcmul_(direction[i], scale.to(direction[i].scalar_type()));
+      torch::Tensor(live_[i]).copy_(saved_[i]).add_(direction[i] * scale);
     }
   }
 
@@ -64,7 +65,7 @@ ArchGradient SecondOrder::arch_gradient(const BilevelProblem& problem) const {
       if (!problem.momentum.empty()) step[i].add_(problem.momentum[i], problem.weight_momentum);
     }
   }
-  saved.displace(torch::full({}, -xi, step.front().options().dtype(torch::kDouble)), step);
+  saved.displace(-xi, step);
 
   Evaluation val = problem.val_loss();
   std::vector<torch::Tensor> inputs = problem.alphas;
@@ -74,20 +75,20 @@ ArchGradient SecondOrder::arch_gradient(const BilevelProblem& problem) const {
                                              gradients.end());
   gradients.resize(problem.alphas.size());
 
-  // The norm stays on the device: a host branch on it would wait for it.
+  // The norm stays on the device: a host that branched on it would wait for a GPU.
   std::vector<torch::Tensor> norms;
   for (const torch::Tensor& part : direction) norms.push_back(part.detach().to(torch::kDouble).norm());
   const torch::Tensor norm = torch::stack(norms).norm();
-  const torch::Tensor eps = radius_ / norm.clamp_min(smallest_norm);
-
+  const torch::Tensor none = torch::zeros_like(norm);
+  const torch::Tensor eps = torch::where(norm >= smallest_norm, radius_ / norm, none);
+  const torch::Tensor slope = torch::where(norm >= smallest_norm, norm * (xi / (2.0 * radius_)), none);  // xi / (2 eps)
   const StatisticsHeld held(problem.set_statistics_updates);
   saved.displace(eps, direction);
   const std::vector<torch::Tensor> plus = torch::autograd::grad({problem.train_loss().loss}, problem.alphas);
   saved.displace(-eps, direction);
   const std::vector<torch::Tensor> minus = torch::autograd::grad({problem.train_loss().loss}, problem.alphas);
   const torch::NoGradGuard no_grad;
-  const torch::Tensor factor = torch::where(norm >= smallest_norm, xi / (2.0 * eps), torch::zeros_like(eps));
-  for (std::size_t i = 0; i < gradients.size(); ++i) gradients[i] = gradients[i] - (plus[i] - minus[i]) * factor;
+  for (std::size_t i = 0; i < gradients.size(); ++i) gradients[i] = gradients[i] - (plus[i] - minus[i]) * slope;
   return {std::move(gradients), std::move(val)};
 }
 

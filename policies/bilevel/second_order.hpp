@@ -24,7 +24,8 @@ struct SecondOrder {
   explicit SecondOrder(const Options& options = {}) : radius_(options.radius) {}
 
   /// One pass on T, one on V at w', two on T for the difference. w is restored bit for bit, also when a pass throws;
-  /// running statistics move only in the pass on V. Where ||dL_V/dw'|| < 1e-12 the second-order term is 0.
+  /// running statistics move only in the pass on V. Where ||dL_V/dw'|| < 1e-12 the second-order term is 0. Never waits
+  /// for a GPU.
   [[nodiscard]] ArchGradient arch_gradient(const BilevelProblem& problem) const;
 
  private:
