@@ -62,6 +62,24 @@ class DeviceResults {
   [[nodiscard]] virtual std::span<const float> errors() const = 0;  ///< ||softmax - one-hot||_2 of each sample
 };
 
+/// A point in a GPU's work, which it may not have reached yet.
+class DeviceMark {
+ public:
+  DeviceMark() = default;
+  DeviceMark(const DeviceMark&) = delete;
+  DeviceMark& operator=(const DeviceMark&) = delete;
+  virtual ~DeviceMark() = default;
+  /// Seconds on the device's clock from `before`, an earlier mark of the same device, to this one. Waits for the device
+  /// where it must.
+  [[nodiscard]] virtual double since(const DeviceMark& before) const = 0;
+};
+
+/// When a GPU did what in a step. All null on a CPU, whose work is done when a call returns: the host's times count.
+struct DeviceMarks {
+  std::shared_ptr<const DeviceMark> idle;  ///< nothing to do from here on
+  std::shared_ptr<const DeviceMark> begun, arch_done, weight_done;
+};
+
 /// One split's part of a step: the ids of its batch and what the update's own forward pass said of them.
 struct SplitReport {
   std::vector<std::int64_t> ids;
@@ -85,6 +103,7 @@ struct StepReport {
   double arch_seconds = 0, weight_seconds = 0;
   double waited_seconds = 0;  ///< the device executor had nothing to do
   double load_seconds = 0;    ///< spent by the loaders on this step's batches
+  DeviceMarks marks;
 };
 
 /// Named byte sections: tensors and other state copied off the device, ready for a checkpoint.

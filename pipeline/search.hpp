@@ -17,6 +17,8 @@
 #include <flowdarts/spaces/support/error.hpp>
 #include <flowdarts/stages/arch_step/arch_step.hpp>
 #include <flowdarts/stages/arch_step/hessian.hpp>
+#include <flowdarts/stages/load/pinned_memory.hpp>
+#include <flowdarts/stages/load/resident_dataset.hpp>
 #include <flowdarts/stages/prune/el2n_scores.hpp>
 #include <flowdarts/stages/prune/one_shot.hpp>
 #include <flowdarts/stages/prune/prune.hpp>
@@ -100,8 +102,10 @@ class SearchGraph {
         identity_(std::move(identity)),
         output_(options.run, resume, std::move(terminal)),
         store_(output_.directory().checkpoints(), static_cast<std::size_t>(options.run.keep_checkpoints.value)),
-        loader_(data_.dataset, load_options(options.data), seed(),
-                [this](const std::string& line) { output_.log().warn("skipped: {}", line); }) {
+        loader_(
+            data_.dataset, load_options(options.data), seed(),
+            [this](const std::string& line) { output_.log().warn("skipped: {}", line); },
+            device_.is_cuda() ? &pinned_ : std::pmr::new_delete_resource()) {
     warn_of_large_batches();
     identity_.emplace_back("data set", std::to_string(data_.dataset->fingerprint()));
     state_.lists = std::make_shared<const SampleLists>(data_.lists);
@@ -155,6 +159,7 @@ class SearchGraph {
         }
       }
       try {
+        if (device_.is_cuda()) with_plain_errors([&] { prepare_gpu(); });
         run_flow_graph(bodies(signals),
                        {.loader_threads = threads.load, .prefetch = static_cast<std::size_t>(options_.run.prefetch)},
                        {state_.epoch, state_.step, state_.lists, state_.val_state},
@@ -276,7 +281,27 @@ class SearchGraph {
     }
   }
 
+  /// Before the first step, because it makes the device wait. Images that fit live on the GPU; of others the loaders
+  /// send pixels.
+  void prepare_gpu() {
+    if (const std::string obstacle = ResidentDataset::obstacle(*data_.dataset, device_); obstacle.empty()) {
+      resident_.emplace(*data_.dataset, loader_.augmentation(), device_,
+                        options_.run.precision == Precision::bf16 ? torch::kBFloat16 : torch::kFloat);
+      output_.log().info("the images live on the GPU and are augmented there: {} MiB", resident_->bytes() >> 20);
+    } else {
+      output_.log().info("the images are augmented on the CPU, they cannot live on the GPU: {}", obstacle);
+    }
+    if constexpr (PrunesBetweenEpochs<typename Method::DataPruning>) {
+      if (!is_available(SortBackend::cuda)) return;
+      for (const Split split : all_splits) sorters_[split] = make_device_sorter((*state_.lists)[split].size());
+    }
+  }
+
   // ---- On the device executor's thread ----
+
+  [[nodiscard]] DeviceBatch on_device(const Batch& batch) const {
+    return resident_ ? resident_->augment(batch) : to_device(batch, device_);
+  }
 
   void open_tensors(const Threads& threads) {
     at::set_num_threads(threads.compute);
@@ -297,20 +322,23 @@ class SearchGraph {
       restore_snapshot(*checkpoint_);
       checkpoint_.reset();
     }
+    idle_since_ = mark_work(device_);
   }
 
   StepReport step(StepInput&& input) {
     const std::int64_t epoch = input.plan->epoch();
     const double lr = cosine_lr(options_.weights, epoch, epochs());  // H1
     StepReport report;
+    report.marks.idle = idle_since_;
+    report.marks.begun = mark_work(device_);
     DeviceBatch train;
-    if (!input.train.ids.empty()) train = to_device(input.train, device_);
+    if (!input.train.ids.empty()) train = on_device(input.train);
 
     if constexpr (trains_alpha) {
       // A batch whose samples were all broken and skipped takes no part.
       if (input.val && !input.val->ids.empty() && !(Method::Bilevel::needs_train_batch && input.train.ids.empty())) {
         const auto start = Clock::now();
-        const DeviceBatch val = to_device(*input.val, device_);
+        const DeviceBatch val = on_device(*input.val);
         (*arch_step_)(
             val, train, weight_step_->optimizer(), options_.weights, lr, epoch,
             [&](const torch::Tensor& results) { inspect(results, "arch step", epoch, input.step); },
@@ -323,6 +351,7 @@ class SearchGraph {
         report.arch_seconds = since(start);
       }
     }
+    report.marks.arch_done = mark_work(device_);
     if (!input.train.ids.empty()) {
       const auto start = Clock::now();
       std::vector<torch::Tensor> op_weights;
@@ -335,16 +364,22 @@ class SearchGraph {
       report.train = SplitReport{std::move(input.train.ids), last_results_};
       report.weight_seconds = since(start);
     }
+    report.marks.weight_done = idle_since_ = mark_work(device_);
     return report;
   }
 
   /// Between a forward pass and its update: starts the copy of its results and stops the search at a loss that is not
   /// finite, before the update spreads it. On a GPU the copy is looked at once it has arrived, so that nothing waits
-  /// for it.
+  /// for it, but before the next snapshot.
   void inspect(const torch::Tensor& packed, const char* stage, std::int64_t epoch, std::int64_t step) {
     last_results_ = copy_to_host(packed);
     unchecked_.push_back({last_results_, stage, epoch, step});
-    while (!unchecked_.empty() && !is_pending(*unchecked_.front().results)) {
+    check_losses(/*wait=*/false);
+  }
+
+  /// `wait`: also for those that are still on their way from a GPU.
+  void check_losses(bool wait) {
+    while (!unchecked_.empty() && (wait || !is_pending(*unchecked_.front().results))) {
       const Unchecked check = unchecked_.front();
       unchecked_.pop_front();
       if (!std::isfinite(check.results->loss())) refuse_loss(check);
@@ -391,6 +426,7 @@ class SearchGraph {
     const std::int64_t completed = plan->epoch() + 1;
     const torch::NoGradGuard no_grad;
     // The losses tell of every update but the last.
+    check_losses(/*wait=*/true);
     if (const std::string culprit = first_non_finite(trained_tensors()); !culprit.empty()) {
       refuse("the last update of epoch " + std::to_string(completed) + " overflowed", culprit);
     }
@@ -410,6 +446,7 @@ class SearchGraph {
       report.stop = completed < epochs() && stopping_.should_stop(completed, report.genotype);
     }
     report.snapshot = snapshot();
+    idle_since_ = mark_work(device_);
     return report;
   }
 
@@ -427,6 +464,7 @@ class SearchGraph {
   [[nodiscard]] std::vector<torch::Tensor> buffers() const { return supernet_->buffers(); }
 
   std::shared_ptr<const Snapshot> snapshot() {
+    check_losses(/*wait=*/true);  // no checkpoint of what a broken loss has spread
     auto sections = std::make_shared<Snapshot>();
     const Adam& adam = arch_step_->optimizer();
     sections->emplace_back("weights", tensor_bytes(supernet_->parameters()));
@@ -485,7 +523,7 @@ class SearchGraph {
     bodies.plan = [this](const PlanRequest& request) {
       return plan_epoch(request, batch_size(), seed(), trains_alpha);
     };
-    bodies.load = [this](const BatchPlan& plan) { return loader_.load(plan); };
+    bodies.load = [this](const BatchPlan& plan) { return resident_ ? loader_.load_crops(plan) : loader_.load(plan); };
     bodies.step = [this](StepInput&& input) { return with_plain_errors([&] { return step(std::move(input)); }); };
     bodies.end_epoch = [this](const auto& plan) { return with_plain_errors([&] { return end_epoch(plan); }); };
     bodies.snapshot = [this] { return with_plain_errors([&] { return snapshot(); }); };
@@ -520,6 +558,8 @@ class SearchGraph {
   void accumulate(const StepReport& report) {
     const auto add = [this](Split split, const std::optional<SplitReport>& part) {
       if (!part) return;
+      // On a GPU the device executor may not have seen it yet. It will, and says what broke.
+      if (!std::isfinite(part->results->loss())) return;
       const auto count = static_cast<std::int64_t>(part->ids.size());
       sums_.loss[split] += part->results->loss() * static_cast<double>(count);
       sums_.correct[split] += part->results->correct();
@@ -528,9 +568,10 @@ class SearchGraph {
     };
     add(Split::val, report.val);
     add(Split::train, report.train);
-    sums_.arch_seconds += report.arch_seconds;
-    sums_.weight_seconds += report.weight_seconds;
-    sums_.waited_seconds += report.waited_seconds;
+    const DeviceMarks& marks = report.marks;
+    sums_.arch_seconds += marks.idle ? marks.arch_done->since(*marks.begun) : report.arch_seconds;
+    sums_.weight_seconds += marks.idle ? marks.weight_done->since(*marks.arch_done) : report.weight_seconds;
+    sums_.waited_seconds += marks.idle ? marks.begun->since(*marks.idle) : report.waited_seconds;
     sums_.load_seconds += report.load_seconds;
     output_.step(report, sums_, epochs());
   }
@@ -562,8 +603,9 @@ class SearchGraph {
       std::vector<std::int32_t> labels;
       labels.reserve(ids.size());
       for (const std::int64_t id : ids) labels.push_back(data_.dataset->label(id));
-      const PruneEvent event =
-          prune(labels, voe.variance, voe.eligible, data_.dataset->classes(), pruning_.rule(split, epochs()), sorter());
+      const PruneEvent event = prune(
+          labels, voe.variance, voe.eligible, data_.dataset->classes(), pruning_.rule(split, epochs()),
+          {.backend = sorters_[split] ? SortBackend::cuda : SortBackend::thrust, .device = sorters_[split].get()});
       report.pruned = true;
       report.kept.reserve(event.kept.size());
       for (const std::uint32_t position : event.kept) report.kept.push_back(ids[position]);
@@ -574,10 +616,6 @@ class SearchGraph {
       report.seconds = since(start);
     }
     return report;
-  }
-
-  [[nodiscard]] Sorter sorter() const {
-    return {.backend = device_.is_cuda() && is_available(SortBackend::cuda) ? SortBackend::cuda : SortBackend::thrust};
   }
 
   std::optional<PlanRequest> finish_epoch(const EpochClose& close, const PerSplit<PruneReport>& pruned,
@@ -676,7 +714,10 @@ class SearchGraph {
   Identity identity_;
   SearchOutput output_;
   CheckpointStore store_;
+  PinnedMemory pinned_;
   BatchLoader loader_;
+  std::optional<ResidentDataset> resident_;
+  PerSplit<std::unique_ptr<DeviceSorter>> sorters_;
 
   SearchState state_;  // histories: the accumulator's; the rest: finish epoch's
   EpochSums sums_;     // the accumulator's
@@ -691,6 +732,7 @@ class SearchGraph {
   std::optional<Arch> arch_step_;
   std::shared_ptr<const DeviceResults> last_results_;
   std::deque<Unchecked> unchecked_;
+  std::shared_ptr<const DeviceMark> idle_since_;
 };
 
 }  // namespace flowdarts
