@@ -1,0 +1,66 @@
+#include <flowdarts/spaces/mobilenet/backbone.hpp>
+#include <flowdarts/spaces/mobilenet/candidate_layer.hpp>
+#include <flowdarts/spaces/mobilenet/supernet.hpp>
+
+namespace flowdarts::mobilenet {
+
+class OracleLayer : public CandidateLayer {
+ public:
+  using CandidateLayer::CandidateLayer;
+
+  /// op_weights [1, columns].
+  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& op_weights) {
+    const torch::Tensor sum = MixedOp::forward(x, op_weights.flatten().unbind());
+    if (!sum.defined()) return x;
+    return shape().keeps_shape() ? sum + x : sum;
+  }
+};
+
+namespace {
+
+std::vector<ArchShape> shapes_of_layers() {
+  std::vector<ArchShape> shapes;
+  for (int layer = 0; layer < layer_count; ++layer) shapes.push_back({1, columns_of(layer)});
+  return shapes;
+}
+
+void check_op_weights(const std::vector<torch::Tensor>& op_weights) {
+  TORCH_CHECK(op_weights.size() == layer_count, "the MobileNet-like supernet takes op weights of 21 layers, found ",
+              op_weights.size());
+  for (int layer = 0; layer < layer_count; ++layer) {
+    const torch::Tensor& own = op_weights[static_cast<std::size_t>(layer)];
+    TORCH_CHECK(own.sizes() == at::IntArrayRef({1, columns_of(layer)}), "layer ", layer,
+                " of the MobileNet-like supernet takes op weights [1, ", columns_of(layer), "], found ", own.sizes());
+  }
+}
+
+template <class Layer, class Layers>
+std::shared_ptr<Backbone<Layer, Layers>> make_backbone(const SupernetSpec& spec) {
+  return std::make_shared<Backbone<Layer, Layers>>(
+      spec.widths, spec.classes, spec.stem_stride,
+      [&](int layer, const LayerShape& shape) { return std::make_shared<Layer>(spec, layer, shape); });
+}
+
+}  // namespace
+
+OracleSupernet::OracleSupernet(const SupernetSpec& spec)
+    : backbone_(register_module("backbone", make_backbone<OracleLayer, PlainLayers>(spec))) {}
+
+OracleSupernet::~OracleSupernet() = default;
+
+torch::Tensor OracleSupernet::forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) {
+  check_op_weights(op_weights);
+  return backbone_->forward(images, [&](OracleLayer& layer, std::size_t number, const torch::Tensor& x) {
+    return layer.forward(x, op_weights[number]);
+  });
+}
+
+std::vector<ArchShape> OracleSupernet::arch_shapes() const {
+  return shapes_of_layers();
+}
+
+void OracleSupernet::set_statistics_updates(bool enabled) {
+  flowdarts::set_statistics_updates(*this, enabled);
+}
+
+}  // namespace flowdarts::mobilenet
