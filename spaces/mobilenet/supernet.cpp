@@ -1,5 +1,8 @@
+#include <flowdarts/spaces/mixed_op/depthwise.hpp>
 #include <flowdarts/spaces/mobilenet/backbone.hpp>
 #include <flowdarts/spaces/mobilenet/candidate_layer.hpp>
+#include <flowdarts/spaces/mobilenet/fused_layer.hpp>
+#include <flowdarts/spaces/mobilenet/fused_norm.hpp>
 #include <flowdarts/spaces/mobilenet/supernet.hpp>
 
 namespace flowdarts::mobilenet {
@@ -14,6 +17,20 @@ class OracleLayer : public CandidateLayer {
     if (!sum.defined()) return x;
     return shape().keeps_shape() ? sum + x : sum;
   }
+};
+
+/// The layers around the choices, in the precision of their input.
+struct FusedLayers {
+  static torch::Tensor conv(torch::nn::Conv2dImpl& conv, const torch::Tensor& x) {
+    return at::conv2d(x, conv.weight.to(x.scalar_type()), {}, conv.options.stride(),
+                      std::get<torch::ExpandingArray<2>>(conv.options.padding()));
+  }
+  static torch::Tensor depthwise(torch::nn::Conv2dImpl& conv, const torch::Tensor& x) {
+    return depthwise_conv2d(x, conv.weight,
+                            {.stride = conv.options.stride()->front(), .padding = conv.weight.size(2) / 2});
+  }
+  static torch::Tensor norm(Norm& norm, const torch::Tensor& x) { return norm_clamp(x, norm); }
+  static torch::Tensor norm_relu6(Norm& norm, const torch::Tensor& x) { return norm_clamp(x, norm, mixed_op::relu6); }
 };
 
 namespace {
@@ -60,6 +77,27 @@ std::vector<ArchShape> OracleSupernet::arch_shapes() const {
 }
 
 void OracleSupernet::set_statistics_updates(bool enabled) {
+  flowdarts::set_statistics_updates(*this, enabled);
+}
+
+FusedSupernet::FusedSupernet(const SupernetSpec& spec, Precision precision)
+    : backbone_(register_module("backbone", make_backbone<FusedLayer, FusedLayers>(spec))), precision_(precision) {}
+
+FusedSupernet::~FusedSupernet() = default;
+
+torch::Tensor FusedSupernet::forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) {
+  check_op_weights(op_weights);
+  return backbone_->forward(precision_ == Precision::bf16 ? images.to(torch::kBFloat16) : images,
+                            [&](FusedLayer& layer, std::size_t number, const torch::Tensor& x) {
+                              return layer.forward(x, op_weights[number]);
+                            });
+}
+
+std::vector<ArchShape> FusedSupernet::arch_shapes() const {
+  return shapes_of_layers();
+}
+
+void FusedSupernet::set_statistics_updates(bool enabled) {
   flowdarts::set_statistics_updates(*this, enabled);
 }
 

@@ -29,7 +29,9 @@ struct SupernetSpec {
 };
 
 class OracleLayer;
+class FusedLayer;
 struct PlainLayers;
+struct FusedLayers;
 template <class, class>
 class Backbone;
 
@@ -49,6 +51,23 @@ class OracleSupernet : public Supernet {
 
  private:
   std::shared_ptr<Backbone<OracleLayer, PlainLayers>> backbone_;
+};
+
+/// The same network with fused operators: modules, parameters and results are the oracle's, to rounding. CPU. Results
+/// repeat bit for bit for one number of threads.
+class FusedSupernet : public Supernet {
+ public:
+  /// Throws as OracleSupernet.
+  explicit FusedSupernet(const SupernetSpec& spec, Precision precision = Precision::fp32);
+  ~FusedSupernet() override;
+
+  torch::Tensor forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) override;
+  [[nodiscard]] std::vector<ArchShape> arch_shapes() const override;
+  void set_statistics_updates(bool enabled) override;
+
+ private:
+  std::shared_ptr<Backbone<FusedLayer, FusedLayers>> backbone_;
+  Precision precision_;
 };
 
 }  // namespace flowdarts::mobilenet

@@ -7,6 +7,7 @@
 #include <flowdarts/spaces/initialise.hpp>
 #include <flowdarts/spaces/mobilenet/count.hpp>
 #include <flowdarts/spaces/mobilenet/network.hpp>
+#include <flowdarts/spaces/mobilenet/space.hpp>
 #include <flowdarts/spaces/mobilenet/supernet.hpp>
 #include <flowdarts/spaces/support/error.hpp>
 #include <fstream>
@@ -270,6 +271,47 @@ TEST(MobilenetSupernet, ALayerThatKeepsItsShapeHasAShortcut) {
   expect_close(logits, full->forward(images(), masked), 1e-13);
   // Images are told apart behind it.
   EXPECT_GT((logits[0] - logits[1]).abs().max().item<double>(), 1e-3);
+}
+
+Mobilenet space_of(const std::string& widths, std::int64_t stem_stride) {
+  Mobilenet::Options options;
+  options.widths = widths;
+  options.stem_stride = stem_stride;
+  return Mobilenet(options);
+}
+
+TEST(MobilenetSpace, BuildsBothFormsOfItsSupernet) {
+  const Mobilenet space = space_of(to_string(narrow), 1);
+  for (const MixedOpForm form : {MixedOpForm::fused, MixedOpForm::oracle}) {
+    const auto supernet = space.make_supernet(7, 32, {.mixed_op = form});
+    EXPECT_EQ(supernet->arch_shapes().size(), 21U);
+    EXPECT_EQ(parameter_count(*supernet), count_supernet({.widths = narrow, .classes = 7}).params);
+    const bool fused = dynamic_cast<FusedSupernet*>(supernet.get()) != nullptr;
+    EXPECT_EQ(fused, form == MixedOpForm::fused);
+  }
+  EXPECT_EQ(parameter_count(*Mobilenet(Mobilenet::Options()).make_supernet(1000, 224)), 16158680);
+}
+
+TEST(MobilenetSpace, RefusesWhatItCannotSearchWith) {
+  EXPECT_THAT([] { space_of("32,16", 2); }, ThrowsMessage<InputError>(HasSubstr("--widths: widths, number 3 of 9")));
+  EXPECT_THAT([] { space_of(to_string(narrow), 2).check_image_size(32); },
+              ThrowsMessage<InputError>("--image-size: found 32, expected at least 33: the supernet halves the "
+                                        "resolution 5 times (--stem-stride 2)"));
+  EXPECT_THAT([] { space_of(to_string(narrow), 1).make_supernet(10, 16); },
+              ThrowsMessage<InputError>("--image-size: found 16, expected at least 17: the supernet halves the "
+                                        "resolution 4 times (--stem-stride 1)"));
+  EXPECT_THAT(
+      [] {
+        space_of(to_string(narrow), 1)
+            .make_supernet(10, 32, {.mixed_op = MixedOpForm::oracle, .precision = Precision::bf16});
+      },
+      ThrowsMessage<InputError>(HasSubstr("--precision: found bf16 with --mixed-op oracle")));
+  for (const std::int64_t stride : {1, 2}) {  // the smallest images leave more than one pixel
+    const int smallest = stride == 2 ? 33 : 17;
+    space_of(to_string(narrow), stride).check_image_size(smallest);
+    EXPECT_EQ(last_side(smallest, static_cast<int>(stride)), 2);
+    EXPECT_EQ(last_side(smallest - 1, static_cast<int>(stride)), 1);
+  }
 }
 
 }  // namespace
