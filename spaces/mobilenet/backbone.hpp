@@ -25,9 +25,9 @@ template <class Layers>
 class FixedBlock : public torch::nn::Module {
  public:
   FixedBlock(std::int64_t in, std::int64_t out)
-      : depthwise_conv_(register_module("depthwise_conv", torch::nn::Conv2d(depthwise_options(in, 3, 1)))),
+      : depthwise_conv_(register_module("depthwise_conv", make_depthwise(in, 3, 1))),
         depthwise_norm_(register_module("depthwise_norm", std::make_shared<Norm>(in))),
-        project_conv_(register_module("project_conv", torch::nn::Conv2d(conv_options(in, out, 1)))),
+        project_conv_(register_module("project_conv", make_conv(in, out, 1))),
         project_norm_(register_module("project_norm", std::make_shared<Norm>(out))) {}
 
   torch::Tensor forward(const torch::Tensor& x) {
@@ -58,7 +58,7 @@ class Backbone : public torch::nn::Module {
       throw InputError("MobileNet-like network: found a stem of stride " + std::to_string(stem_stride) +
                        ", expected 1 or 2");
     }
-    stem_conv_ = register_module("stem_conv", torch::nn::Conv2d(conv_options(3, widths.stem, 3, stem_stride)));
+    stem_conv_ = register_module("stem_conv", make_conv(3, widths.stem, 3, stem_stride));
     stem_norm_ = register_module("stem_norm", std::make_shared<Norm>(widths.stem));
     fixed_ = register_module("stage0", std::make_shared<FixedBlock<Layers>>(widths.stem, widths.stages[0]));
     for (int layer = 0; layer < layer_count; ++layer) {
@@ -66,9 +66,10 @@ class Backbone : public torch::nn::Module {
       if (layers_.back()) register_module("layer" + std::to_string(layer), layers_.back());
     }
     const int last = widths.stages.back();
-    head_conv_ = register_module("head_conv", torch::nn::Conv2d(conv_options(last, widths.head, 1)));
+    head_conv_ = register_module("head_conv", make_conv(last, widths.head, 1));
     head_norm_ = register_module("head_norm", std::make_shared<Norm>(widths.head));
-    classifier_ = register_module("classifier", torch::nn::Linear(widths.head, classes));
+    const std::shared_ptr<torch::nn::LinearImpl> linear = std::make_shared<ZeroBiasLinear>(widths.head, classes);
+    classifier_ = register_module("classifier", torch::nn::Linear(linear));
   }
 
   /// images [B, 3, H, W] in any memory format. run(layer module, layer, x) is what a searchable layer makes of x.

@@ -2,6 +2,7 @@
 // The candidates of a layer: inverted bottlenecks (MBConv; Sandler et al., "MobileNetV2", CVPR 2018).
 
 #include <cstdint>
+#include <flowdarts/spaces/initialise.hpp>
 #include <flowdarts/spaces/mixed_op/batch_norm.hpp>
 #include <flowdarts/spaces/mixed_op/oracle.hpp>
 #include <flowdarts/spaces/mobilenet/chain.hpp>
@@ -30,12 +31,15 @@ class Norm : public BatchNorm {
   }
 };
 
-inline torch::nn::Conv2dOptions conv_options(std::int64_t in, std::int64_t out, std::int64_t kernel,
-                                             std::int64_t stride = 1) {
-  return torch::nn::Conv2dOptions(in, out, kernel).stride(stride).padding(kernel / 2).bias(false);
+/// A convolution without a bias that keeps the side at stride 1; initialised as ProxylessNAS does.
+inline torch::nn::Conv2d make_conv(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride = 1,
+                                   std::int64_t groups = 1) {
+  const std::shared_ptr<torch::nn::Conv2dImpl> conv = std::make_shared<FanOutConv2d>(
+      torch::nn::Conv2dOptions(in, out, kernel).stride(stride).padding(kernel / 2).groups(groups).bias(false));
+  return conv;
 }
-inline torch::nn::Conv2dOptions depthwise_options(std::int64_t channels, std::int64_t kernel, std::int64_t stride) {
-  return conv_options(channels, channels, kernel, stride).groups(channels);
+inline torch::nn::Conv2d make_depthwise(std::int64_t channels, std::int64_t kernel, std::int64_t stride) {
+  return make_conv(channels, channels, kernel, stride, channels);
 }
 
 /// MBConv without its shortcut: 1x1 convolution to `expansion` times the channels, depthwise convolution with the
@@ -43,14 +47,11 @@ inline torch::nn::Conv2dOptions depthwise_options(std::int64_t channels, std::in
 class MbConv : public CandidateOp {
  public:
   MbConv(const LayerShape& shape, std::int64_t kernel, std::int64_t expansion)
-      : expand_conv_(
-            register_module("expand_conv", torch::nn::Conv2d(conv_options(shape.in, expansion * shape.in, 1)))),
+      : expand_conv_(register_module("expand_conv", make_conv(shape.in, expansion * shape.in, 1))),
         expand_norm_(register_module("expand_norm", std::make_shared<Norm>(expansion * shape.in))),
-        depthwise_conv_(register_module(
-            "depthwise_conv", torch::nn::Conv2d(depthwise_options(expansion * shape.in, kernel, shape.stride)))),
+        depthwise_conv_(register_module("depthwise_conv", make_depthwise(expansion * shape.in, kernel, shape.stride))),
         depthwise_norm_(register_module("depthwise_norm", std::make_shared<Norm>(expansion * shape.in))),
-        project_conv_(
-            register_module("project_conv", torch::nn::Conv2d(conv_options(expansion * shape.in, shape.out, 1)))),
+        project_conv_(register_module("project_conv", make_conv(expansion * shape.in, shape.out, 1))),
         project_norm_(register_module("project_norm", std::make_shared<Norm>(shape.out))) {}
   MbConv(const LayerShape& shape, Op op) : MbConv(shape, kernel_of(op), expansion_of(op)) {}
 

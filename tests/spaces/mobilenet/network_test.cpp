@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <flowdarts/spaces/initialise.hpp>
 #include <flowdarts/spaces/mobilenet/count.hpp>
 #include <flowdarts/spaces/mobilenet/network.hpp>
@@ -273,6 +274,28 @@ TEST(MobilenetSupernet, ALayerThatKeepsItsShapeHasAShortcut) {
   EXPECT_GT((logits[0] - logits[1]).abs().max().item<double>(), 1e-3);
 }
 
+TEST(MobilenetSupernet, IsInitialisedAsProxylessNass) {
+  OracleSupernet supernet({.classes = 10});
+  initialise(supernet, 5);
+  const auto named = supernet.named_parameters();
+  const auto expect_normal = [&](const std::string& name, double variance, double tolerance) {
+    const auto values = named[name].to(torch::kFloat64);
+    EXPECT_NEAR(values.square().mean().item<double>() / variance, 1.0, tolerance) << name;
+    EXPECT_NEAR(values.mean().item<double>() / std::sqrt(variance), 0.0, tolerance) << name;
+    // Of a normal distribution, but for rounding, 4.55 % lie beyond twice its deviation; of a uniform one none do.
+    EXPECT_NEAR(values.square().gt(4 * variance).to(torch::kFloat64).mean().item<double>(), 0.0455, 0.02) << name;
+  };
+  expect_normal("backbone.stem_conv.weight", 2.0 / (9 * 32), 0.15);
+  expect_normal("backbone.layer17.op5.expand_conv.weight", 2.0 / 1152, 0.03);
+  expect_normal("backbone.layer17.op5.depthwise_conv.weight", 2.0 / (49 * 1152), 0.03);
+  expect_normal("backbone.head_conv.weight", 2.0 / 1280, 0.03);
+  EXPECT_TRUE(named["backbone.classifier.bias"].eq(0).all().item<bool>());
+  const auto classifier = named["backbone.classifier.weight"].to(torch::kFloat64);
+  EXPECT_LT(classifier.abs().max().item<double>(), 1 / std::sqrt(1280));
+  EXPECT_NEAR(classifier.square().mean().item<double>() * 3 * 1280, 1.0, 0.05);
+  EXPECT_TRUE(named["backbone.layer0.op0.expand_norm.weight"].eq(1).all().item<bool>());
+}
+
 Mobilenet space_of(const std::string& widths, std::int64_t stem_stride) {
   Mobilenet::Options options;
   options.widths = widths;
@@ -297,13 +320,13 @@ TEST(MobilenetSpace, RefusesWhatItCannotSearchWith) {
   EXPECT_THAT([] { space_of(to_string(narrow), 2).check_image_size(32); },
               ThrowsMessage<InputError>("--image-size: found 32, expected at least 33: the supernet halves the "
                                         "resolution 5 times (--stem-stride 2)"));
-  EXPECT_THAT([] { space_of(to_string(narrow), 1).make_supernet(10, 16); },
+  EXPECT_THAT([] { static_cast<void>(space_of(to_string(narrow), 1).make_supernet(10, 16)); },
               ThrowsMessage<InputError>("--image-size: found 16, expected at least 17: the supernet halves the "
                                         "resolution 4 times (--stem-stride 1)"));
   EXPECT_THAT(
       [] {
-        space_of(to_string(narrow), 1)
-            .make_supernet(10, 32, {.mixed_op = MixedOpForm::oracle, .precision = Precision::bf16});
+        static_cast<void>(space_of(to_string(narrow), 1)
+                              .make_supernet(10, 32, {.mixed_op = MixedOpForm::oracle, .precision = Precision::bf16}));
       },
       ThrowsMessage<InputError>(HasSubstr("--precision: found bf16 with --mixed-op oracle")));
   for (const std::int64_t stride : {1, 2}) {  // the smallest images leave more than one pixel
