@@ -78,18 +78,23 @@ mixed_op::DepthwiseShape depthwise_shape(const Branch& branch, const Tensor& x, 
           .padding = branch.kernel / 2};
 }
 
-// f(part, image) for the images of a batch, those of a part one after the other and the parts in parallel. Parts depend
-// on the number of images alone.
+/// The images of a batch in parts that depend on their number alone.
 struct ImageParts {
   std::int64_t images;
   std::int64_t count;
 
   explicit ImageParts(std::int64_t batch) : images(batch), count(std::min<std::int64_t>(batch, 64)) {}
-  template <class F>
-  void for_each(const F& f) const {
+
+  /// f(part, image, scratch), the images of a part one after the other and the parts in parallel. scratch: `size`
+  /// values of type T, for f alone while it runs.
+  template <class T, class F>
+  void for_each(std::int64_t size, const F& f) const {
     at::parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
+      const auto scratch = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(size));
       for (std::int64_t part = begin; part < end; ++part) {
-        for (std::int64_t image = part * images / count; image < (part + 1) * images / count; ++image) f(part, image);
+        for (std::int64_t image = part * images / count; image < (part + 1) * images / count; ++image) {
+          f(part, image, scratch.get());
+        }
       }
     });
   }
@@ -112,10 +117,9 @@ void run_branch(LayerState& state, std::size_t b, double weight, torch::TensorLi
                    .contiguous();
     const NormClamp<T> activate(own.expand_norm, mixed_op::relu6);
     const std::int64_t in = image_pixels(expanded), out = image_pixels(own.filtered);
-    ImageParts(expanded.size(0)).for_each([&](std::int64_t, std::int64_t image) {
-      const auto activated = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(in * branch.hidden));
-      activate(rows<const T>(expanded, branch.first).from(image * in), {0, in}, {activated.get(), branch.hidden});
-      mixed_op::depthwise<T>(activated.get(), mixed_op::elements<mixed_op::Compute<T>>(own.taps), shape,
+    ImageParts(expanded.size(0)).for_each<T>(in * branch.hidden, [&](std::int64_t, std::int64_t image, T* activated) {
+      activate(rows<const T>(expanded, branch.first).from(image * in), {0, in}, {activated, branch.hidden});
+      mixed_op::depthwise<T>(activated, mixed_op::elements<mixed_op::Compute<T>>(own.taps), shape,
                              {0, shape.out_height()}, rows<T>(own.filtered).from(image * out).data);
     });
   });
@@ -246,23 +250,21 @@ class LayerBackward {
     const Tensor& expanded = state_.expanded;
     const mixed_op::DepthwiseShape shape = depthwise_shape(branch, expanded, state_.plan->shape);
     const std::int64_t in = image_pixels(expanded), out = image_pixels(g);
-    const auto size = static_cast<std::size_t>(in * branch.hidden);
     const NormClamp<T> activate(own.expand_norm, mixed_op::relu6);
     const ImageParts parts(expanded.size(0));
     PartSums totals(parts.count, branch.hidden), dots(parts.count, branch.hidden);
     PartSums taps(weights_need_ ? parts.count : 0, shape.taps() * branch.hidden);
-    parts.for_each([&](std::int64_t part, std::int64_t image) {
-      const auto activated = std::make_unique_for_overwrite<T[]>(size);
-      const Rows<T> image_rows{activated.get(), branch.hidden};
+    parts.for_each<T>(in * branch.hidden, [&](std::int64_t part, std::int64_t image, T* scratch) {
+      const Rows<T> features{scratch, branch.hidden};  // behind the ReLU6, then their gradient
       const Rows<const T> x = rows<const T>(expanded, branch.first).from(image * in);
       const T* image_g = rows<const T>(g).from(image * out).data;
       if (weights_need_) {
-        activate(x, {0, in}, image_rows);
-        mixed_op::depthwise_weight_gradient<T>(image_g, activated.get(), shape, {0, shape.out_height()}, taps[part]);
+        activate(x, {0, in}, features);
+        mixed_op::depthwise_weight_gradient<T>(image_g, scratch, shape, {0, shape.out_height()}, taps[part]);
       }
       mixed_op::depthwise_input_gradient<T>(image_g, nullptr, mixed_op::elements<A>(own.taps), shape, {0, shape.height},
-                                            activated.get());
-      activate.pass(image_rows, x, {0, in}, rows<T>(expanded_gradient_, branch.first).from(image * in), totals[part],
+                                            scratch);
+      activate.pass(features, x, {0, in}, rows<T>(expanded_gradient_, branch.first).from(image * in), totals[part],
                     dots[part]);
     });
     if (weights_need_) {
