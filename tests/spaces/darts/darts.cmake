@@ -1,0 +1,3 @@
+flowdarts_test(test_darts_genotypes
+  SOURCES darts/genotype_test.cpp darts/count_test.cpp darts/derive_test.cpp
+  LIBS flowdarts::genotypes nlohmann_json::nlohmann_json)
