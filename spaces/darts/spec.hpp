@@ -4,6 +4,8 @@
 #include <array>
 #include <cstdint>
 #include <flowdarts/spaces/darts/genotype.hpp>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace flowdarts::darts {
@@ -13,6 +15,10 @@ enum class Stem : std::uint8_t {
   cifar,    ///< one 3x3 convolution; both inputs of the first cell are its output
   imagenet  ///< three 3x3 convolutions of stride 2: the first cell reads 1/4 and 1/8 of the resolution
 };
+
+constexpr std::array<std::pair<Stem, std::string_view>, 2> names_of(Stem) {
+  return {{{Stem::cifar, "cifar"}, {Stem::imagenet, "imagenet"}}};
+}
 
 /// The side of an image must be a multiple of this: every stride-2 layer needs an even one.
 constexpr int size_multiple(Stem stem) {
