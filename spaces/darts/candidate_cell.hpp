@@ -46,12 +46,6 @@ class CandidateCell : public torch::nn::Module {
   [[nodiscard]] CandidateOp& preprocess(std::size_t input) const { return *inputs_[input]; }
   [[nodiscard]] MixedOp& edge(std::size_t e) const { return *edges_[e]; }
   [[nodiscard]] std::size_t columns() const { return candidate_count - (with_none_ ? 0 : 1); }
-  /// The candidate on an edge, or null.
-  template <class T>
-  [[nodiscard]] T* candidate(std::size_t e, Op op) const {
-    const std::size_t column = static_cast<std::size_t>(op) - (with_none_ ? 0 : 1);
-    return dynamic_cast<T*>(edges_[e]->candidate(column).get());
-  }
   /// Of the edges that leave a state.
   [[nodiscard]] std::int64_t stride(int state) const { return place_.reduction && state < input_states ? 2 : 1; }
 

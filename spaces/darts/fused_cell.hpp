@@ -1,14 +1,16 @@
 #pragma once
 
 #include <flowdarts/spaces/darts/candidate_cell.hpp>
+#include <flowdarts/spaces/darts/fused_state.hpp>
+#include <memory>
+#include <vector>
 
 namespace flowdarts::darts {
 
-/// A search cell of fused operators: a state is pooled once, not once an edge; all separable convolutions that read a
-/// state are one operator (spaces/mixed_op/separable.hpp); what ends in a node is one mix (spaces/mixed_op/mix.hpp).
+/// A search cell of fused operators: all edges that leave a state are one operator (fused_state.hpp).
 class FusedCell : public CandidateCell {
  public:
-  using CandidateCell::CandidateCell;
+  FusedCell(const SupernetSpec& spec, const CellPlace& place);
 
   /// s0, s1 [B, C, H, W], float32, float64 or bfloat16; op_weights [edges, columns]; edge_weights [edges, 1] or
   /// undefined. Returns the concatenated nodes, channels-last.
@@ -16,9 +18,18 @@ class FusedCell : public CandidateCell {
                         const torch::Tensor& edge_weights);
 
  private:
+  /// What is added up in a node: from edges with a candidate, and around partial channels.
   struct NodeInputs;
+
+  void add_state(int state);
   [[nodiscard]] torch::Tensor preprocessed(std::size_t input, const torch::Tensor& x) const;
-  void read_state(int state, const torch::Tensor& x, std::vector<NodeInputs>& nodes) const;
+  void read(int state, const torch::Tensor& x, const torch::Tensor& op_weights, std::vector<NodeInputs>& nodes) const;
+
+  struct Reader {
+    std::shared_ptr<const StatePlan> plan;
+    std::vector<int> nodes;  // where the plan's edges end
+  };
+  std::vector<Reader> readers_;  // of each state but the last
 };
 
 }  // namespace flowdarts::darts

@@ -171,6 +171,8 @@ class Pool : public CandidateOp {
     return norm_ ? norm_->forward(pooled) : pooled;
   }
 
+  // For the fused cell.
+  [[nodiscard]] Op op() const { return op_; }
   /// Null where there is none.
   [[nodiscard]] const BatchNorm* norm() const { return norm_.get(); }
 
@@ -190,19 +192,22 @@ struct SkipDropout {
 /// The identity.
 class SkipConnect : public CandidateOp {
  public:
-  torch::Tensor forward(const torch::Tensor& x) override { return is_training() && dropout_.rate > 0 ? dropped(x) : x; }
+  torch::Tensor forward(const torch::Tensor& x) override {
+    const torch::Tensor kept = mask(x);
+    return kept.defined() ? x * kept : x;
+  }
 
   void set_dropout(SkipDropout dropout) { dropout_ = dropout; }
 
- private:
-  // The same elements in any memory format and on any device.
-  [[nodiscard]] torch::Tensor dropped(const torch::Tensor& x) const {
+  /// What x is multiplied by: undefined without dropout. The same elements in any memory format and on any device.
+  [[nodiscard]] torch::Tensor mask(const torch::Tensor& x) const {
+    if (!is_training() || dropout_.rate == 0) return {};
     const double keep = 1.0 - dropout_.rate;
     auto generator = at::make_generator<at::CPUGeneratorImpl>(dropout_.seed);
-    const torch::Tensor mask = torch::empty(x.sizes(), torch::kFloat).bernoulli_(keep, generator).div_(keep);
-    return x * mask.to(x.options());
+    return torch::empty(x.sizes(), torch::kFloat).bernoulli_(keep, generator).div_(keep).to(x.options());
   }
 
+ private:
   SkipDropout dropout_;
 };
 
