@@ -155,6 +155,33 @@ TEST_F(Flowdarts, InfoPrintsOneJsonObject) {
   EXPECT_EQ(other.at("macs"), 28495360);
 }
 
+// DARTS_V2 of the DARTS repository, in double quotes: run() puts arguments in single ones.
+const std::string darts_v2 =
+    "DARTS_V2 = Genotype(normal=[(\"sep_conv_3x3\", 0), (\"sep_conv_3x3\", 1), (\"sep_conv_3x3\", 0), "
+    "(\"sep_conv_3x3\", 1), (\"sep_conv_3x3\", 1), (\"skip_connect\", 0), (\"skip_connect\", 0), (\"dil_conv_3x3\", "
+    "2)], normal_concat=[2, 3, 4, 5], reduce=[(\"max_pool_3x3\", 0), (\"max_pool_3x3\", 1), (\"skip_connect\", 2), "
+    "(\"max_pool_3x3\", 1), (\"max_pool_3x3\", 0), (\"skip_connect\", 2), (\"skip_connect\", 2), (\"max_pool_3x3\", "
+    "1)], reduce_concat=[2, 3, 4, 5])";
+
+TEST_F(Flowdarts, InfoReadsGenotypesOfTheDartsSpace) {
+  const Result result = run({"info", "--genotype", darts_v2});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, StartsWith("Genotype(normal=[('sep_conv_3x3', 0), "));
+  EXPECT_THAT(result.out, HasSubstr("3  = skip_connect  ◀──────●    │    │    │    │\n"));
+  EXPECT_THAT(result.out, HasSubstr("cifar stem, C = 36, L = 20, 10 classes, images 32 x 32\n"
+                                    "params            3,349,342\n"
+                                    "MACs            528,359,040\n"));
+  json object =
+      json::parse(run({"info", "--space", "darts", "--genotype", darts_v2, "--stem", "imagenet", "--json"}).out);
+  EXPECT_EQ(object.at("params"), 4718752);
+  EXPECT_EQ(object.at("macs"), 529911552);
+  EXPECT_EQ(object.at("auxiliary_params"), 1260776);
+  // A run directory says which space it is of.
+  write(folder_ / "run/genotype.json", json{{"space", "darts"}, {"genotype", object.at("genotype")}}.dump());
+  object = json::parse(run({"info", "--genotype", (folder_ / "run").string(), "--classes", "100", "--json"}).out);
+  EXPECT_EQ(object.at("params"), 3401272);
+}
+
 TEST_F(Flowdarts, RefusesBadInputInOneLine) {
   expect_refused({}, "found no command, expected one of list, query, info");
   expect_refused({"qurey", example}, "unknown command \"qurey\", the nearest known one is \"query\"");
@@ -176,8 +203,15 @@ TEST_F(Flowdarts, RefusesBadInputInOneLine) {
   expect_refused({"info", "--genotype", example, "--channels", "0"}, "channels: found 0, expected 1 to 4096");
   expect_refused({"info", "--genotype", example, "--image-size", "30"},
                  "image size: found 30, expected 4 to 4096, a multiple of 4");
+  expect_refused({"info", "--genotype", example, "--space", "nasnet"},
+                 "--space: found \"nasnet\", expected \"nas-bench-201\" or \"darts\"");
   expect_refused({"info", "--genotype", example, "--space", "darts"},
-                 "--space: found \"darts\", expected \"nas-bench-201\"");
+                 "genotype, line 1, character 1: found \"|\", expected \"Genotype(\" or a name and \"=\"");
+  expect_refused({"info", "--genotype", example, "--stem", "imagenet"},
+                 "--stem: is an option of the DARTS space, found the space nas-bench-201");
+  expect_refused({"info", "--genotype", darts_v2, "--stem", "mnist"},
+                 "--stem: found \"mnist\", expected \"cifar\" or \"imagenet\"");
+  expect_refused({"info", "--genotype", darts_v2, "--cells", "0"}, "DARTS network: cells: found 0, expected 1 to 100");
 }
 
 TEST_F(Flowdarts, SaysWhenItsOutputIsLost) {
