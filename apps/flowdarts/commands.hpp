@@ -33,7 +33,9 @@ struct Info {
   std::optional<std::string> space;  // else the genotype says it
   std::string genotype;
   std::optional<int> channels, cells, classes, image_size;
-  std::optional<std::string> stem;  // of the DARTS space
+  std::optional<std::string> stem;    // of the DARTS space
+  std::optional<std::string> widths;  // of the MobileNet-like space
+  std::optional<int> stem_stride;     // of the MobileNet-like space
   bool json = false;
   void declare(CLI::App& command);
   void run() const;
