@@ -89,6 +89,14 @@ class Backbone : public torch::nn::Module {
     return classifier_->forward(x.mean({2, 3}, /*keepdim=*/false, classifier_->weight.scalar_type()));
   }
 
+  /// f(layer module, layer) for those that are there.
+  template <class F>
+  void for_each_layer(const F& f) {
+    for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
+      if (layers_[layer]) f(*layers_[layer], layer);
+    }
+  }
+
  private:
   static void require_positive(const char* name, std::int64_t value) {
     if (value < 1) {

@@ -13,7 +13,9 @@ using mixed_op::rows;
 using mixed_op::Rows;
 using torch::Tensor;
 
-/// A candidate of a layer.
+namespace {
+
+/// A candidate that runs.
 struct Branch {
   std::shared_ptr<const MbConv> op;
   std::int64_t column;
@@ -27,8 +29,6 @@ struct LayerPlan {
   std::vector<Branch> branches;
   std::int64_t hidden = 0;  // of all candidates
 };
-
-namespace {
 
 /// Where the variables stand: x, the op weights, then for each branch weight, gamma and beta of each convolution.
 struct Places {
@@ -323,33 +323,26 @@ class LayerFunction : public torch::autograd::Function<LayerFunction> {
 
 }  // namespace
 
-FusedLayer::FusedLayer(const SupernetSpec& spec, int layer, const LayerShape& shape)
-    : CandidateLayer(spec, layer, shape) {
-  auto plan = std::make_shared<LayerPlan>();
-  plan->shape = shape;
-  for (std::int64_t op = 0; op < conv_op_count; ++op) {
-    const auto& candidate = MixedOp::candidate(static_cast<std::size_t>(op));
-    if (!candidate) continue;
-    const std::int64_t hidden = std::int64_t{expansion_of(static_cast<Op>(op))} * shape.in;
-    plan->branches.push_back(
-        {std::dynamic_pointer_cast<const MbConv>(candidate), op, kernel_of(static_cast<Op>(op)), hidden, plan->hidden});
-    plan->hidden += hidden;
-  }
-  plan_ = std::move(plan);
-}
-
 Tensor FusedLayer::forward(const Tensor& x, const Tensor& op_weights) {
   mixed_op::check_activations("a fused layer", x, /*takes_gpu=*/false);
-  if (plan_->branches.empty()) return x;
+  auto plan = std::make_shared<LayerPlan>();
+  plan->shape = shape();
   std::vector<Tensor> variables{x, op_weights};
-  for (const Branch& branch : plan_->branches) {
-    for (const auto& [weight, norm] : {std::pair{branch.op->expand_weight(), &branch.op->expand_norm()},
-                                       {branch.op->depthwise_weight(), &branch.op->depthwise_norm()},
-                                       {branch.op->project_weight(), &branch.op->project_norm()}}) {
+  for (std::size_t column = 0; column < conv_op_count; ++column) {
+    if (!runs(column)) continue;
+    const auto op = std::static_pointer_cast<const MbConv>(candidate(column));
+    const std::int64_t hidden = op->depthwise_weight().size(0);
+    plan->branches.push_back(
+        {op, static_cast<std::int64_t>(column), op->depthwise_weight().size(2), hidden, plan->hidden});
+    plan->hidden += hidden;
+    for (const auto& [weight, norm] : {std::pair{op->expand_weight(), &op->expand_norm()},
+                                       {op->depthwise_weight(), &op->depthwise_norm()},
+                                       {op->project_weight(), &op->project_norm()}}) {
       variables.insert(variables.end(), {weight, norm->weight(), norm->bias()});
     }
   }
-  return LayerFunction::apply(torch::TensorList(variables), plan_);
+  TORCH_CHECK(!plan->branches.empty(), "a fused layer: found no op to run");
+  return LayerFunction::apply(torch::TensorList(variables), std::shared_ptr<const LayerPlan>(std::move(plan)));
 }
 
 }  // namespace flowdarts::mobilenet

@@ -1,11 +1,8 @@
 #pragma once
 
 #include <flowdarts/spaces/mobilenet/candidate_layer.hpp>
-#include <memory>
 
 namespace flowdarts::mobilenet {
-
-struct LayerPlan;
 
 /// A searchable layer as one operator with a backward pass of its own. The 1x1 convolutions that expand run as one with
 /// stacked output channels; each candidate's batch norm and ReLU6 are one pass in front of what reads them, and its
@@ -15,14 +12,11 @@ struct LayerPlan;
 /// weight, and not backwards.
 class FusedLayer : public CandidateLayer {
  public:
-  FusedLayer(const SupernetSpec& spec, int layer, const LayerShape& shape);
+  using CandidateLayer::CandidateLayer;
 
   /// x [B, in, H, W], float32, float64 or bfloat16, CPU; op_weights [1, columns]. Returns [B, out, H', W'],
-  /// channels-last. Differentiable once.
+  /// channels-last. Differentiable once. For layers that run any op.
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& op_weights);
-
- private:
-  std::shared_ptr<const LayerPlan> plan_;
 };
 
 }  // namespace flowdarts::mobilenet

@@ -11,10 +11,14 @@ class OracleLayer : public CandidateLayer {
  public:
   using CandidateLayer::CandidateLayer;
 
-  /// op_weights [1, columns].
+  /// op_weights [1, columns]. For layers that run any op.
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& op_weights) {
-    const torch::Tensor sum = MixedOp::forward(x, op_weights.flatten().unbind());
-    if (!sum.defined()) return x;
+    // One unbind: its backward fills in the zeros of the ops that were not run.
+    const std::vector<torch::Tensor> weights = op_weights.flatten().unbind();
+    torch::Tensor sum;
+    for (std::size_t op = 0; op < conv_op_count; ++op) {
+      if (runs(op)) add_term(sum, candidate(op)->forward(x) * weights[op]);
+    }
     return shape().keeps_shape() ? sum + x : sum;
   }
 };
@@ -58,6 +62,27 @@ std::shared_ptr<Backbone<Layer, Layers>> make_backbone(const SupernetSpec& spec)
       [&](int layer, const LayerShape& shape) { return std::make_shared<Layer>(spec, layer, shape); });
 }
 
+template <class Layer, class Layers>
+torch::Tensor run(Backbone<Layer, Layers>& backbone, const torch::Tensor& images,
+                  const std::vector<torch::Tensor>& op_weights) {
+  check_op_weights(op_weights);
+  std::vector<torch::Tensor> unread;
+  const torch::Tensor logits =
+      backbone.forward(images, [&](Layer& layer, std::size_t number, const torch::Tensor& x) -> torch::Tensor {
+        if (layer.runs_any()) return layer.forward(x, op_weights[number]);
+        unread.push_back(op_weights[number].flatten());
+        return x;
+      });
+  // Op weights that no layer reads have a gradient of 0, too, and not none.
+  return unread.empty() ? logits : logits + 0 * torch::cat(unread).sum();
+}
+
+template <class Layer, class Layers>
+void mask(Backbone<Layer, Layers>& backbone, const std::vector<torch::Tensor>& masks) {
+  check_op_weights(masks);
+  backbone.for_each_layer([&](Layer& layer, std::size_t number) { layer.set_mask(masks[number]); });
+}
+
 }  // namespace
 
 OracleSupernet::OracleSupernet(const SupernetSpec& spec)
@@ -66,10 +91,7 @@ OracleSupernet::OracleSupernet(const SupernetSpec& spec)
 OracleSupernet::~OracleSupernet() = default;
 
 torch::Tensor OracleSupernet::forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) {
-  check_op_weights(op_weights);
-  return backbone_->forward(images, [&](OracleLayer& layer, std::size_t number, const torch::Tensor& x) {
-    return layer.forward(x, op_weights[number]);
-  });
+  return run(*backbone_, images, op_weights);
 }
 
 std::vector<ArchShape> OracleSupernet::arch_shapes() const {
@@ -80,17 +102,17 @@ void OracleSupernet::set_statistics_updates(bool enabled) {
   flowdarts::set_statistics_updates(*this, enabled);
 }
 
+void OracleSupernet::set_masks(const std::vector<torch::Tensor>& masks) {
+  mask(*backbone_, masks);
+}
+
 FusedSupernet::FusedSupernet(const SupernetSpec& spec, Precision precision)
     : backbone_(register_module("backbone", make_backbone<FusedLayer, FusedLayers>(spec))), precision_(precision) {}
 
 FusedSupernet::~FusedSupernet() = default;
 
 torch::Tensor FusedSupernet::forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) {
-  check_op_weights(op_weights);
-  return backbone_->forward(precision_ == Precision::bf16 ? images.to(torch::kBFloat16) : images,
-                            [&](FusedLayer& layer, std::size_t number, const torch::Tensor& x) {
-                              return layer.forward(x, op_weights[number]);
-                            });
+  return run(*backbone_, precision_ == Precision::bf16 ? images.to(torch::kBFloat16) : images, op_weights);
 }
 
 std::vector<ArchShape> FusedSupernet::arch_shapes() const {
@@ -99,6 +121,10 @@ std::vector<ArchShape> FusedSupernet::arch_shapes() const {
 
 void FusedSupernet::set_statistics_updates(bool enabled) {
   flowdarts::set_statistics_updates(*this, enabled);
+}
+
+void FusedSupernet::set_masks(const std::vector<torch::Tensor>& masks) {
+  mask(*backbone_, masks);
 }
 
 }  // namespace flowdarts::mobilenet

@@ -44,10 +44,14 @@ class OracleSupernet : public Supernet {
   ~OracleSupernet() override;
 
   /// op_weights: a tensor [1, columns_of(layer)] for each of the 21 layers, which share none. The gradient of `skip`
-  /// and of an op that is not present is 0; that of a layer without any op is undefined.
+  /// and of an op that is not run is 0.
   torch::Tensor forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) override;
   [[nodiscard]] std::vector<ArchShape> arch_shapes() const override;
   void set_statistics_updates(bool enabled) override;
+
+  /// masks: shapes as op_weights'. An MBConv whose number is 0 is no longer run; its weights stay. Throws InputError
+  /// where nothing would be left of a layer that must be there.
+  void set_masks(const std::vector<torch::Tensor>& masks);
 
  private:
   std::shared_ptr<Backbone<OracleLayer, PlainLayers>> backbone_;
@@ -64,6 +68,7 @@ class FusedSupernet : public Supernet {
   torch::Tensor forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) override;
   [[nodiscard]] std::vector<ArchShape> arch_shapes() const override;
   void set_statistics_updates(bool enabled) override;
+  void set_masks(const std::vector<torch::Tensor>& masks);
 
  private:
   std::shared_ptr<Backbone<FusedLayer, FusedLayers>> backbone_;

@@ -5,9 +5,11 @@
 #include <ATen/autocast_mode.h>
 
 #include <cmath>
+#include <cstdio>
 #include <flowdarts/spaces/mobilenet/fused_layer.hpp>
 #include <flowdarts/spaces/mobilenet/fused_norm.hpp>
 #include <flowdarts/spaces/mobilenet/supernet.hpp>
+#include <flowdarts/spaces/support/error.hpp>
 #include <functional>
 #include <memory>
 #include <string>
@@ -230,15 +232,6 @@ TEST_P(MobilenetFusedLayer, GivesTheSameBitsEveryTimeAndInAnyMemoryFormat) {
 INSTANTIATE_TEST_SUITE_P(Layers, MobilenetFusedLayer, ::testing::ValuesIn(cases()),
                          [](const auto& parameter) { return parameter.param.name; });
 
-TEST(MobilenetFusedLayer, WithoutAnyOpIsTheIdentity) {
-  SupernetSpec spec;
-  spec.present[1] = {};
-  FusedLayer layer(spec, 1, {4, 4, 1});
-  EXPECT_TRUE(layer.parameters().empty());
-  const Tensor x = golden({1, 4, 2, 2});
-  EXPECT_TRUE(layer.forward(x, torch::ones({1, 7}, torch::kFloat64)).is_same(x));
-}
-
 TEST(MobilenetFusedLayer, RefusesWhatItCannotCompute) {
   const Case c = cases()[0];
   const auto layer = make_layer(c);
@@ -364,6 +357,76 @@ TEST(MobilenetFusedSupernet, LogitsInBfloat16AreAsAccurateAsAutocasts) {
     RecordProperty(train ? "train" : "eval", std::to_string(ours / 16) + " of " + std::to_string(autocasts / 16));
     EXPECT_GT(autocasts, 0.0);
     EXPECT_LE(ours, 1.5 * autocasts) << train;
+  }
+}
+
+/// What is left after a search has narrowed, of each layer.
+std::vector<Tensor> narrowing_masks() {
+  std::vector<Tensor> masks;
+  for (int layer = 0; layer < layer_count; ++layer) {
+    masks.push_back(torch::ones({1, columns_of(layer)}));
+    for (int op = 0; op < conv_op_count; ++op) {
+      if ((layer + op) % 3 == 0 || layer == 5) masks.back()[0][op] = 0;  // layer 5 is only its skip
+    }
+  }
+  return masks;
+}
+
+// A candidate that is masked is not run: its statistics stay, and its weights have no gradient.
+TEST(MobilenetFusedSupernet, MaskedOpsAreNotRun) {
+  FusedSupernet fused(small);
+  OracleSupernet oracle(small), unmasked(small);
+  const auto masks = narrowing_masks();
+  auto zeroed = supernet_weights(torch::kFloat64);
+  for (std::size_t layer = 0; layer < zeroed.size(); ++layer) zeroed[layer] = zeroed[layer].detach() * masks[layer];
+  const Tensor images = golden({4, 3, 24, 20});
+  golden_fill(unmasked);
+  const Tensor expected = unmasked.forward(images, zeroed);
+  const auto run_masked = [&](auto& supernet) {
+    golden_fill(supernet);
+    supernet.set_masks(masks);
+    auto inputs = supernet_weights(torch::kFloat64);
+    const Tensor logits = supernet.forward(images, inputs);
+    EXPECT_LE(largest(logits - expected), 1e-10 * largest(expected));
+    const auto parameters = supernet.named_parameters();
+    const auto loss = torch::cross_entropy_loss(logits, torch::arange(4, torch::kInt64));
+    // Alpha's are all there, as an arch step asks for them.
+    std::vector<Tensor> results = torch::autograd::grad({loss}, inputs, {}, /*retain_graph=*/true);
+    for (std::size_t layer = 0; layer < masks.size(); ++layer) {
+      EXPECT_TRUE(results[layer].masked_select(masks[layer] == 0).eq(0).all().template item<bool>()) << layer;
+    }
+    const auto gradients = torch::autograd::grad({loss}, parameters.values(), {}, false, false, /*allow_unused=*/true);
+    const auto buffers = supernet.named_buffers();
+    for (std::size_t i = 0; i < gradients.size(); ++i) {
+      int layer = 0, op = 0;
+      const bool candidate = std::sscanf(parameters[i].key().c_str(), "backbone.layer%d.op%d", &layer, &op) == 2;
+      const bool left = !candidate || masks[static_cast<std::size_t>(layer)][0][op].template item<double>() != 0;
+      EXPECT_EQ(gradients[i].defined(), left) << parameters[i].key();
+      results.push_back(left ? gradients[i] : torch::zeros({1}, torch::kFloat64));
+      const std::string name = parameters[i].key();
+      if (const auto* mean = buffers.find(name.substr(0, name.rfind('.')) + ".running_mean")) {
+        EXPECT_EQ(mean->ne(0).any().template item<bool>(), left) << name;
+      }
+    }
+    return results;
+  };
+  const auto actual = run_masked(fused), right = run_masked(oracle);
+  double scale = 0;
+  for (const Tensor& each : right) scale = std::max(scale, largest(each));
+  for (std::size_t i = 0; i < right.size(); ++i) EXPECT_LE(largest(actual[i] - right[i]), 1e-10 * scale) << i;
+}
+
+TEST(MobilenetFusedSupernet, RefusesToMaskAllOfALayerThatMustBeThere) {
+  FusedSupernet fused(small);
+  auto masks = narrowing_masks();
+  masks[4].zero_();
+  try {
+    fused.set_masks(masks);
+    FAIL();
+  } catch (const InputError& error) {
+    EXPECT_STREQ(error.what(),
+                 "MobileNet-like supernet, layer 4: found no op, expected at least one: this layer changes width or "
+                 "resolution");
   }
 }
 
