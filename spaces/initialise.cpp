@@ -7,9 +7,11 @@
 namespace flowdarts {
 namespace {
 
-void fill_uniform(torch::Tensor& tensor, double bound, CounterRng rng) {
+/// Fills the tensor with what draw() gives.
+template <class Draw>
+void fill(torch::Tensor& tensor, const Draw& draw) {
   std::vector<double> values(static_cast<std::size_t>(tensor.numel()));
-  for (double& value : values) value = rng.uniform(-bound, bound);
+  for (double& value : values) value = draw();
   tensor.copy_(torch::from_blob(values.data(), tensor.sizes(), torch::kFloat64));
 }
 
@@ -27,12 +29,23 @@ void initialise(torch::nn::Module& module, std::uint64_t seed) {
     }
     const bool norm = weight->dim() == 1;
     const double bound = norm ? 0.0 : 1.0 / std::sqrt(static_cast<double>(weight->numel() / weight->size(0)));
+    const bool fan_out = layer.as<FanOutConv2d>() != nullptr;
+    const bool zero_bias = layer.as<ZeroBiasLinear>() != nullptr;
     for (const auto& item : own) {
       torch::Tensor parameter = item.value();
       if (norm) {
         parameter.fill_(item.key() == "weight" ? 1.0 : 0.0);
+      } else if (zero_bias && item.key() == "bias") {
+        parameter.zero_();
       } else {
-        fill_uniform(parameter, bound, CounterRng(seed, Stream::weight_init, 0, 0, position));
+        CounterRng rng(seed, Stream::weight_init, 0, 0, position);
+        if (fan_out) {
+          const double deviation =
+              std::sqrt(2.0 / static_cast<double>(weight->size(0) * weight->size(2) * weight->size(3)));
+          fill(parameter, [&] { return deviation * rng.normal(); });
+        } else {
+          fill(parameter, [&] { return rng.uniform(-bound, bound); });
+        }
       }
       ++position;
     }

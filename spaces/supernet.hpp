@@ -12,7 +12,18 @@ namespace flowdarts {
 struct ArchShape {
   std::int64_t rows = 0;
   std::int64_t columns = 0;
+  /// Sizes of the groups of consecutive rows that compete with one another, where rows compete and not columns: one
+  /// column then, such as PC-DARTS' edge weights, a group a node.
+  std::vector<std::int64_t> row_groups;
 };
+
+/// The softmax of an architecture matrix over what competes in it: the columns of each row, or the rows of each group.
+inline torch::Tensor competing_softmax(const torch::Tensor& alpha, const ArchShape& shape) {
+  if (shape.row_groups.empty()) return torch::softmax(alpha, 1);
+  std::vector<torch::Tensor> groups = alpha.split_with_sizes(shape.row_groups);
+  for (torch::Tensor& group : groups) group = torch::softmax(group, 0);
+  return torch::cat(groups);
+}
 
 /// A supernet whose candidate ops are mixed by weights that come from outside: it holds the weights w, never alpha.
 class Supernet : public torch::nn::Module {

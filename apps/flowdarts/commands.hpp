@@ -4,8 +4,8 @@
 
 #include <CLI/App.hpp>
 #include <flowdarts/spaces/nas_bench_201/benchmark_table.hpp>
-#include <flowdarts/spaces/nas_bench_201/count.hpp>
 #include <flowdarts/spaces/nas_bench_201/genotype.hpp>
+#include <flowdarts/spaces/support/error.hpp>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -28,18 +28,42 @@ struct Query {
   void run() const;
 };
 
-/// `flowdarts info`: what a stand-alone network costs.
+/// `flowdarts info`: what a stand-alone network costs. What is not given is that of the space's papers.
 struct Info {
-  std::string space{nas_bench_201::space_name};
+  std::optional<std::string> space;  // else the genotype says it
   std::string genotype;
-  nas_bench_201::NetworkShape shape;
+  std::optional<int> channels, cells, classes, image_size;
+  std::optional<std::string> stem;    // of the DARTS space
+  std::optional<std::string> widths;  // of the MobileNet-like space
+  std::optional<int> stem_stride;     // of the MobileNet-like space
   bool json = false;
   void declare(CLI::App& command);
   void run() const;
 };
 
-/// A genotype from an architecture string, a genotype.json or a run directory that holds one.
+/// What was given as a genotype: a text, or the content of a genotype.json.
+struct GenotypeSource {
+  std::string text;
+  std::string file;  // empty: the text was the argument itself
+};
+
+/// A genotype's text, a genotype.json or a run directory that holds one: whatever of them exists, else the text.
+GenotypeSource genotype_source(const std::string& argument);
+
+/// The genotype of a source, read with a space's parse_genotype or from_json.
+template <class Parse, class FromJson>
+auto read_genotype(const GenotypeSource& source, const Parse& parse, const FromJson& from_json) {
+  if (source.file.empty()) return parse(source.text);
+  try {
+    return from_json(source.text);
+  } catch (const InputError& reason) {
+    throw InputError(source.file + ": " + reason.what());
+  }
+}
+
+/// A NAS-Bench-201 cell from such an argument.
 nas_bench_201::Genotype genotype_from(const std::string& argument);
+nas_bench_201::Genotype genotype_from(const GenotypeSource& source);
 
 /// Adds each data set's accuracy under its name and the rank under "rank_" + name.
 void add_accuracies(nlohmann::ordered_json& object, const nas_bench_201::BenchmarkTable& table,

@@ -15,18 +15,10 @@ namespace flowdarts::app {
 
 namespace nb201 = nas_bench_201;
 
-nb201::Genotype genotype_from(const std::string& argument) {
+GenotypeSource genotype_source(const std::string& argument) {
   std::error_code error;
   std::filesystem::path file = argument;
-  if (argument.starts_with('|') || !std::filesystem::exists(file, error)) {
-    try {
-      return nb201::parse_genotype(argument);
-    } catch (const InputError& reason) {
-      if (argument.starts_with('|')) throw;
-      throw InputError(quote(argument, 200) + ": found no such file and no architecture string (" + reason.what() +
-                       ")");
-    }
-  }
+  if (argument.starts_with('|') || !std::filesystem::exists(file, error)) return {argument, {}};
   if (std::filesystem::is_directory(file, error)) file /= "genotype.json";
   std::ifstream stream(file, std::ios::binary);
   if (!stream) throw InputError(file.string() + ": cannot open: " + std::strerror(errno));
@@ -36,11 +28,21 @@ nb201::Genotype genotype_from(const std::string& argument) {
   if (stream.bad()) throw InputError(file.string() + ": cannot read: " + std::strerror(errno));
   text.resize(static_cast<std::size_t>(stream.gcount()));
   if (text.size() == limit) throw InputError(file.string() + ": found more than 1 MiB, expected a genotype.json");
+  return {std::move(text), file.string()};
+}
+
+nb201::Genotype genotype_from(const GenotypeSource& source) {
   try {
-    return nb201::from_json(text);
+    return read_genotype(source, nb201::parse_genotype, nb201::from_json);
   } catch (const InputError& reason) {
-    throw InputError(file.string() + ": " + reason.what());
+    if (!source.file.empty() || source.text.starts_with('|')) throw;
+    throw InputError(quote(source.text, 200) + ": found no such file and no architecture string (" + reason.what() +
+                     ")");
   }
+}
+
+nb201::Genotype genotype_from(const std::string& argument) {
+  return genotype_from(genotype_source(argument));
 }
 
 void add_accuracies(nlohmann::ordered_json& object, const nb201::BenchmarkTable& table,

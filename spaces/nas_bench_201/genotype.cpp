@@ -1,9 +1,9 @@
 #include <algorithm>
 #include <cmath>
+#include <flowdarts/spaces/genotype_json.hpp>
 #include <flowdarts/spaces/nas_bench_201/genotype.hpp>
 #include <flowdarts/spaces/support/error.hpp>
 #include <flowdarts/spaces/support/quote.hpp>
-#include <nlohmann/json.hpp>
 #include <vector>
 
 namespace flowdarts::nas_bench_201 {
@@ -44,17 +44,6 @@ class Reader {
   std::string_view text_;
   std::size_t position_ = 0;
 };
-
-/// A member that must be there and be a text.
-std::string text_member(const nlohmann::json& object, const char* name) {
-  const auto member = object.find(name);
-  if (member == object.end()) throw InputError(std::string("genotype JSON: found no member \"") + name + "\"");
-  if (!member->is_string()) {
-    throw InputError(std::string("genotype JSON: \"") + name + "\": found " + member->type_name() +
-                     ", expected a string");
-  }
-  return member->get<std::string>();
-}
 
 }  // namespace
 
@@ -106,37 +95,15 @@ std::string to_json(const Genotype& genotype) {
 }
 
 Genotype from_json(std::string_view text) {
-  const auto object = [text] {
-    try {
-      return nlohmann::json::parse(text);
-    } catch (const nlohmann::json::parse_error& error) {
-      throw InputError("genotype JSON: byte " + std::to_string(error.byte) +
-                       ": found no valid JSON, expected an object");
-    } catch (const nlohmann::json::out_of_range&) {
-      throw InputError("genotype JSON: found a number beyond the range of a double");
-    }
-  }();
-  if (!object.is_object()) {
-    throw InputError(std::string("genotype JSON: found ") + object.type_name() + ", expected an object");
-  }
-  if (const std::string space = text_member(object, "space"); space != space_name) {
-    throw InputError("genotype JSON: \"space\": found " + quote(space) + ", expected \"" + std::string(space_name) +
-                     "\"");
-  }
-  const Genotype genotype = [architecture = text_member(object, "genotype")] {
-    try {
-      return parse_genotype(architecture);
-    } catch (const InputError& error) {
-      throw InputError(std::string("genotype JSON: \"genotype\": ") + error.what());
-    }
-  }();
+  const nlohmann::json object = read_genotype_json(text, space_name);
+  const Genotype genotype = genotype_member(object, parse_genotype);
   if (const auto ops = object.find("ops"); ops != object.end()) {
     if (!ops->is_object() || ops->size() != edges.size()) {
       throw InputError("genotype JSON: \"ops\": expected an object with the six edges");
     }
     for (std::size_t row = 0; row < edges.size(); ++row) {
       const std::string edge(edge_names[row]);
-      if (const std::string op = text_member(*ops, edge.c_str()); op != name_of(genotype.ops[row])) {
+      if (const std::string op = text_member(*ops, edge); op != name_of(genotype.ops[row])) {
         throw InputError("genotype JSON: \"ops\": " + edge + ": found " + quote(op) + ", expected " +
                          quote(name_of(genotype.ops[row])) + " as in \"genotype\"");
       }

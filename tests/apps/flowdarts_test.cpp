@@ -155,6 +155,54 @@ TEST_F(Flowdarts, InfoPrintsOneJsonObject) {
   EXPECT_EQ(other.at("macs"), 28495360);
 }
 
+// DARTS_V2 of the DARTS repository, in double quotes: run() puts arguments in single ones.
+const std::string darts_v2 =
+    "DARTS_V2 = Genotype(normal=[(\"sep_conv_3x3\", 0), (\"sep_conv_3x3\", 1), (\"sep_conv_3x3\", 0), "
+    "(\"sep_conv_3x3\", 1), (\"sep_conv_3x3\", 1), (\"skip_connect\", 0), (\"skip_connect\", 0), (\"dil_conv_3x3\", "
+    "2)], normal_concat=[2, 3, 4, 5], reduce=[(\"max_pool_3x3\", 0), (\"max_pool_3x3\", 1), (\"skip_connect\", 2), "
+    "(\"max_pool_3x3\", 1), (\"max_pool_3x3\", 0), (\"skip_connect\", 2), (\"skip_connect\", 2), (\"max_pool_3x3\", "
+    "1)], reduce_concat=[2, 3, 4, 5])";
+
+TEST_F(Flowdarts, InfoReadsGenotypesOfTheDartsSpace) {
+  const Result result = run({"info", "--genotype", darts_v2});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, StartsWith("Genotype(normal=[('sep_conv_3x3', 0), "));
+  EXPECT_THAT(result.out, HasSubstr("3  = skip_connect  ◀──────●    │    │    │    │\n"));
+  EXPECT_THAT(result.out, HasSubstr("cifar stem, C = 36, L = 20, 10 classes, images 32 x 32\n"
+                                    "params            3,349,342\n"
+                                    "MACs            528,359,040\n"));
+  json object =
+      json::parse(run({"info", "--space", "darts", "--genotype", darts_v2, "--stem", "imagenet", "--json"}).out);
+  EXPECT_EQ(object.at("params"), 4718752);
+  EXPECT_EQ(object.at("macs"), 529911552);
+  EXPECT_EQ(object.at("auxiliary_params"), 1260776);
+  // A run directory says which space it is of.
+  write(folder_ / "run/genotype.json", json{{"space", "darts"}, {"genotype", object.at("genotype")}}.dump());
+  object = json::parse(run({"info", "--genotype", (folder_ / "run").string(), "--classes", "100", "--json"}).out);
+  EXPECT_EQ(object.at("params"), 3401272);
+}
+
+const std::string layers =
+    "k3e6,k3e3,skip,skip,k5e6,k3e6,k3e6,k3e6,k5e6,k7e6,k3e6,k3e6,k3e6,k3e6,k3e6,k3e6,k3e6,k7e6,k7e6,k7e6,k7e6";
+
+TEST_F(Flowdarts, InfoReadsGenotypesOfTheMobileNetLikeSpace) {
+  const Result result = run({"info", "--genotype", layers});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, StartsWith(layers + "\n\nstem        ── conv 3x3 ── MBConv1 3x3\n"));
+  EXPECT_THAT(result.out, HasSubstr("widths 32,16,32,40,80,96,192,320,1280, stem of stride 2, 1000 classes, "
+                                    "images 224 x 224\n"
+                                    "params            4,882,184\n"
+                                    "MACs            446,014,976\n"));
+  write(folder_ / "run/genotype.json", json{{"space", "mobilenet"}, {"genotype", layers}}.dump());
+  const json object = json::parse(
+      run({"info", "--genotype", (folder_ / "run").string(), "--widths", "32,16,24,40,80,96,192,320,1280", "--json"})
+          .out);
+  EXPECT_EQ(object.at("params"), 4872384);
+  EXPECT_EQ(object.at("macs"), 423623936);
+  EXPECT_EQ(object.at("timm").at(1), (json{"ir_r1_k3_s2_e6_c24", "ir_r1_k3_s1_e3_c24"}));
+  EXPECT_EQ(object.at("proxyless").at(2), "Zero");
+}
+
 TEST_F(Flowdarts, RefusesBadInputInOneLine) {
   expect_refused({}, "found no command, expected one of list, query, info");
   expect_refused({"qurey", example}, "unknown command \"qurey\", the nearest known one is \"query\"");
@@ -176,8 +224,25 @@ TEST_F(Flowdarts, RefusesBadInputInOneLine) {
   expect_refused({"info", "--genotype", example, "--channels", "0"}, "channels: found 0, expected 1 to 4096");
   expect_refused({"info", "--genotype", example, "--image-size", "30"},
                  "image size: found 30, expected 4 to 4096, a multiple of 4");
+  expect_refused({"info", "--genotype", example, "--space", "nasnet"},
+                 "--space: found \"nasnet\", expected \"nas-bench-201\", \"darts\" or \"mobilenet\"");
   expect_refused({"info", "--genotype", example, "--space", "darts"},
-                 "--space: found \"darts\", expected \"nas-bench-201\"");
+                 "genotype, line 1, character 1: found \"|\", expected \"Genotype(\" or a name and \"=\"");
+  expect_refused({"info", "--genotype", example, "--stem", "imagenet"},
+                 "--stem: is an option of the DARTS space, found the space nas-bench-201");
+  expect_refused({"info", "--genotype", darts_v2, "--stem", "mnist"},
+                 "--stem: found \"mnist\", expected \"cifar\" or \"imagenet\"");
+  expect_refused({"info", "--genotype", example, "--widths", "1"},
+                 "--widths: is an option of the MobileNet-like space, found the space nas-bench-201");
+  expect_refused({"info", "--genotype", layers, "--cells", "5"},
+                 "--cells: is an option of spaces of cells, found the space mobilenet");
+  expect_refused({"info", "--genotype", layers, "--stem-stride", "3"}, "stem stride: found 3, expected 1 to 2");
+  expect_refused({"info", "--genotype", layers, "--widths", "8"},
+                 "--widths: widths, number 2 of 9: found \"\", expected a width from 1 to 4096 (stem, stages 0 to 6 "
+                 "and head, joined by commas)");
+  expect_refused({"info", "--genotype", "k3e3,k3e3,skip", "--json"},
+                 "layer string, character 15, layer 3: found the end of the text, expected \",\"");
+  expect_refused({"info", "--genotype", darts_v2, "--cells", "0"}, "DARTS network: cells: found 0, expected 1 to 100");
 }
 
 TEST_F(Flowdarts, SaysWhenItsOutputIsLost) {

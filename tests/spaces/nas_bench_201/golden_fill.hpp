@@ -5,26 +5,15 @@
 
 #include <cmath>
 #include <cstdint>
-#include <vector>
+
+#include "../golden_values.hpp"
 
 namespace flowdarts::testing {
 
-/// u(i) in [-1, 1): the finaliser of MurmurHash3 on i.
-inline double u(std::uint32_t i) {
-  std::uint32_t x = i + 0x9E3779B9U;
-  x ^= x >> 16U;
-  x *= 0x85EBCA6BU;
-  x ^= x >> 13U;
-  x *= 0xC2B2AE35U;
-  x ^= x >> 16U;
-  return 2.0 * x / 4294967296.0 - 1.0;
-}
-
-/// shift + scale u(i) with i the flat row-major index, in double precision.
-inline torch::Tensor golden(at::IntArrayRef shape, double scale = 1.0, double shift = 0.0) {
-  std::vector<double> values(static_cast<std::size_t>(c10::multiply_integers(shape)));
-  for (std::uint32_t i = 0; i < values.size(); ++i) values[i] = shift + scale * u(i);
-  return torch::tensor(values, torch::kFloat64).reshape(shape);
+/// shift + scale u(offset + i) with i the flat row-major index, in double precision.
+inline torch::Tensor golden(at::IntArrayRef shape, double scale = 1.0, double shift = 0.0, std::uint32_t offset = 0) {
+  const auto values = golden_values(static_cast<std::size_t>(c10::multiply_integers(shape)), scale, offset);
+  return torch::tensor(values, torch::kFloat64).reshape(shape).add_(shift);
 }
 
 /// Casts the module to double precision and fills each parameter from its own index: a weight of fan-in f with

@@ -1,0 +1,128 @@
+#include <flowdarts/spaces/darts/fused_cell.hpp>
+#include <flowdarts/spaces/mixed_op/mix.hpp>
+#include <flowdarts/spaces/mixed_op/pool.hpp>
+
+namespace flowdarts::darts {
+namespace {
+
+torch::Tensor pointwise(const torch::Tensor& x, const torch::nn::Conv2dImpl& conv) {
+  const torch::Tensor bias = conv.bias.defined() ? conv.bias.to(x.scalar_type()) : torch::Tensor();
+  return at::conv2d(x, conv.weight.to(x.scalar_type()), bias);
+}
+
+torch::Tensor sum_of(const std::vector<MixInput>& inputs) {
+  return inputs.size() == 1 ? inputs[0].x : mix(inputs);
+}
+
+}  // namespace
+
+struct FusedCell::NodeInputs {
+  std::vector<MixInput> edges;
+  std::vector<MixInput> bypasses;
+};
+
+FusedCell::FusedCell(const SupernetSpec& spec, const CellPlace& place) : CandidateCell(spec, place) {
+  for (int state = 0; state < node_count() + 1; ++state) add_state(state);
+}
+
+void FusedCell::add_state(int state) {
+  auto plan = std::make_shared<StatePlan>();
+  Reader reader;
+  plan->stride = stride(state);
+  for (int node = std::max(0, state - 1); node < node_count(); ++node) {
+    const std::size_t e = first_edge(node) + static_cast<std::size_t>(state);
+    const std::size_t before = plan->owned.size();
+    for (std::size_t column = 0; column < columns(); ++column) {
+      const std::shared_ptr<CandidateOp>& op = edge(e).candidate(column);
+      if (!op) continue;
+      plan->owned.push_back(op);
+      const auto weight = static_cast<std::int64_t>(e * columns() + column);
+      if (const auto* pool = op->as<Pool>()) {
+        (pool->op() == Op::max_pool_3x3 ? plan->max_pools : plan->average_pools)
+            .push_back({plan->edges, weight, pool->norm()});
+      } else if (const auto* skip = op->as<SkipConnect>()) {
+        plan->skips.push_back({plan->edges, weight, skip});
+      } else if (const auto* reduce = op->as<FactorizedReduce>()) {
+        plan->reduces.push_back({plan->edges, weight, reduce});
+      } else if (const auto* sep = op->as<SepConv>()) {
+        plan->convs.push_back({plan->edges, weight, &sep->first(), &sep->second()});
+      } else {
+        plan->convs.push_back({plan->edges, weight, &op->as<DilConv>()->conv(), nullptr});
+      }
+    }
+    if (plan->owned.size() == before) continue;
+    ++plan->edges;
+    reader.nodes.push_back(node);
+  }
+  reader.plan = std::move(plan);
+  readers_.push_back(std::move(reader));
+}
+
+torch::Tensor FusedCell::preprocessed(std::size_t input, const torch::Tensor& x) const {
+  const torch::Tensor rectified = torch::relu(mixed_op::channels_last(x));
+  if (const auto* conv = preprocess(input).as<ReluConvBn>()) {
+    return mix_norm(pointwise(rectified, conv->conv()), conv->norm());
+  }
+  const auto* reduce = preprocess(input).as<FactorizedReduce>();
+  const auto half = [&](std::int64_t start, const torch::nn::Conv2dImpl& conv) {
+    return pointwise(mixed_op::channels_last(rectified.slice(2, start, {}, 2).slice(3, start, {}, 2)), conv);
+  };
+  return mix_norm(torch::cat({half(0, reduce->conv1()), half(1, reduce->conv2())}, 1), reduce->norm());
+}
+
+void FusedCell::read(int state, const torch::Tensor& x, const torch::Tensor& op_weights,
+                     std::vector<NodeInputs>& nodes) const {
+  const Reader& reader = readers_[static_cast<std::size_t>(state)];
+  const std::int64_t own = x.size(1) / partial();
+  const auto outputs =
+      read_state(reader.plan, partial() == 1 ? x : mixed_op::channels_last(x.narrow(1, 0, own)), op_weights);
+  for (std::size_t e = 0; e < outputs.size(); ++e) {
+    nodes[static_cast<std::size_t>(reader.nodes[e])].edges.push_back({outputs[e], nullptr});
+  }
+  if (partial() == 1) return;
+  torch::Tensor bypass = x.narrow(1, own, x.size(1) - own);
+  bypass = stride(state) == 2 ? max_pool2d(bypass, {.kernel = 2, .stride = 2, .padding = 0})
+                              : mixed_op::channels_last(bypass);
+  for (int node = std::max(0, state - 1); node < node_count(); ++node) {
+    nodes[static_cast<std::size_t>(node)].bypasses.push_back({bypass, nullptr});
+  }
+}
+
+torch::Tensor FusedCell::forward(const torch::Tensor& s0, const torch::Tensor& s1, const torch::Tensor& op_weights,
+                                 const torch::Tensor& edge_weights) {
+  TORCH_CHECK(s1.device().is_cpu(), "a fused cell runs on a CPU, found its input on ", s1.device());
+  // A sum of shuffled terms is the shuffled sum: the weights of edges join those of ops, and nodes are shuffled, not
+  // edges.
+  const torch::Tensor weights = (edge_weights.defined() ? op_weights * edge_weights : op_weights).flatten();
+  std::vector<NodeInputs> nodes(static_cast<std::size_t>(node_count()));
+  const torch::Tensor x1 = preprocessed(1, s1);
+  read(0, preprocessed(0, s0), weights, nodes);
+  read(1, x1, weights, nodes);
+  std::vector<torch::Tensor> outputs;
+  for (int n = 0; n < node_count(); ++n) {
+    const NodeInputs& own = nodes[static_cast<std::size_t>(n)];
+    torch::Tensor x;
+    if (own.edges.empty()) {
+      const std::int64_t step = stride(0);
+      x = torch::zeros({x1.size(0), x1.size(1) / partial(), x1.size(2) / step, x1.size(3) / step},
+                       x1.options().memory_format(torch::MemoryFormat::ChannelsLast));
+    } else {
+      x = sum_of(own.edges);
+    }
+    if (partial() > 1) {
+      torch::Tensor bypass;
+      if (edge_weights.defined()) {
+        bypass = mix(own.bypasses, edge_weights.flatten().narrow(0, static_cast<std::int64_t>(first_edge(n)),
+                                                                 static_cast<std::int64_t>(own.bypasses.size())));
+      } else {
+        bypass = sum_of(own.bypasses);
+      }
+      x = mixed_op::channels_last(shuffle_channels(torch::cat({x, bypass}, 1), partial()));
+    }
+    outputs.push_back(x);
+    if (n + 1 < node_count()) read(n + input_states, x, weights, nodes);
+  }
+  return torch::cat(outputs, 1);
+}
+
+}  // namespace flowdarts::darts

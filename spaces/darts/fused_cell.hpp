@@ -1,0 +1,35 @@
+#pragma once
+
+#include <flowdarts/spaces/darts/candidate_cell.hpp>
+#include <flowdarts/spaces/darts/fused_state.hpp>
+#include <memory>
+#include <vector>
+
+namespace flowdarts::darts {
+
+/// A search cell of fused operators: all edges that leave a state are one operator (fused_state.hpp).
+class FusedCell : public CandidateCell {
+ public:
+  FusedCell(const SupernetSpec& spec, const CellPlace& place);
+
+  /// s0, s1 [B, C, H, W], float32, float64 or bfloat16; op_weights [edges, columns]; edge_weights [edges, 1] or
+  /// undefined. Returns the concatenated nodes, channels-last.
+  torch::Tensor forward(const torch::Tensor& s0, const torch::Tensor& s1, const torch::Tensor& op_weights,
+                        const torch::Tensor& edge_weights);
+
+ private:
+  /// What is added up in a node: from edges with a candidate, and around partial channels.
+  struct NodeInputs;
+
+  void add_state(int state);
+  [[nodiscard]] torch::Tensor preprocessed(std::size_t input, const torch::Tensor& x) const;
+  void read(int state, const torch::Tensor& x, const torch::Tensor& op_weights, std::vector<NodeInputs>& nodes) const;
+
+  struct Reader {
+    std::shared_ptr<const StatePlan> plan;
+    std::vector<int> nodes;  // where the plan's edges end
+  };
+  std::vector<Reader> readers_;  // of each state but the last
+};
+
+}  // namespace flowdarts::darts

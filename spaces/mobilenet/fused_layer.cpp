@@ -1,0 +1,348 @@
+#include <flowdarts/spaces/mixed_op/depthwise_kernels.hpp>
+#include <flowdarts/spaces/mixed_op/mix.hpp>
+#include <flowdarts/spaces/mobilenet/fused_layer.hpp>
+#include <flowdarts/spaces/mobilenet/fused_norm.hpp>
+
+namespace flowdarts::mobilenet {
+
+using mixed_op::channels_last;
+using mixed_op::empty_channels_last;
+using mixed_op::Normalisation;
+using mixed_op::PixelRange;
+using mixed_op::rows;
+using mixed_op::Rows;
+using torch::Tensor;
+
+namespace {
+
+/// A candidate that runs.
+struct Branch {
+  std::shared_ptr<const MbConv> op;
+  std::int64_t column;
+  std::int64_t kernel;
+  std::int64_t hidden;  // channels behind the expansion
+  std::int64_t first;   // where they begin among those of all candidates
+};
+
+struct LayerPlan {
+  LayerShape shape;
+  std::vector<Branch> branches;
+  std::int64_t hidden = 0;  // of all candidates
+};
+
+/// Where the variables stand: x, the op weights, then for each branch weight, gamma and beta of each convolution.
+struct Places {
+  static std::size_t expand(std::size_t branch) { return 2 + 9 * branch; }
+  static std::size_t depthwise(std::size_t branch) { return expand(branch) + 3; }
+  static std::size_t project(std::size_t branch) { return expand(branch) + 6; }
+};
+
+/// What the backward pass needs of a branch.
+struct BranchState {
+  Normalisation expand_norm, depthwise_norm;
+  Tensor taps;            // of the depthwise convolution, [kernel * kernel, hidden]
+  Tensor filtered;        // what it makes, [B, hidden, H', W']
+  Tensor project_weight;  // [out, hidden]
+  mixed_op::Term term;    // of the layer's mix
+};
+
+struct LayerState : torch::CustomClassHolder {
+  std::shared_ptr<const LayerPlan> plan;
+  std::size_t variable_count = 0;
+  Tensor x;
+  Tensor expand_weight;  // of all branches, [hidden, in]
+  Tensor expanded;       // [B, hidden, H, W]
+  std::vector<BranchState> branches;
+};
+
+// The pixels of x, channels-last, as a matrix [pixels, channels].
+Tensor matrix(const Tensor& x) {
+  return x.permute({0, 2, 3, 1}).reshape({-1, x.size(1)});
+}
+
+// Such a matrix as images of `like`'s number and size.
+Tensor images(const Tensor& pixels, const Tensor& like) {
+  return channels_last(pixels.view({like.size(0), like.size(2), like.size(3), pixels.size(1)}).permute({0, 3, 1, 2}));
+}
+
+std::int64_t image_pixels(const Tensor& x) {
+  return x.size(2) * x.size(3);
+}
+
+mixed_op::DepthwiseShape depthwise_shape(const Branch& branch, const Tensor& x, const LayerShape& shape) {
+  return {.height = x.size(2),
+          .width = x.size(3),
+          .channels = branch.hidden,
+          .kernel = branch.kernel,
+          .stride = shape.stride,
+          .padding = branch.kernel / 2};
+}
+
+/// The images of a batch in parts that depend on their number alone.
+struct ImageParts {
+  std::int64_t images;
+  std::int64_t count;
+
+  explicit ImageParts(std::int64_t batch) : images(batch), count(std::min<std::int64_t>(batch, 64)) {}
+
+  /// f(part, image, scratch), the images of a part one after the other and the parts in parallel. scratch: `size`
+  /// values of type T, for f alone while it runs.
+  template <class T, class F>
+  void for_each(std::int64_t size, const F& f) const {
+    at::parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
+      const auto scratch = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(size));
+      for (std::int64_t part = begin; part < end; ++part) {
+        for (std::int64_t image = part * images / count; image < (part + 1) * images / count; ++image) {
+          f(part, image, scratch.get());
+        }
+      }
+    });
+  }
+};
+
+/// Runs a candidate on its part of the expanded channels.
+void run_branch(LayerState& state, std::size_t b, double weight, torch::TensorList variables) {
+  const Branch& branch = state.plan->branches[b];
+  BranchState& own = state.branches[b];
+  const Tensor& expanded = state.expanded;
+  const mixed_op::DepthwiseShape shape = depthwise_shape(branch, expanded, state.plan->shape);
+  own.expand_norm = normalise(branch.op->expand_norm(), expanded, branch.first);
+  own.filtered =
+      empty_channels_last({expanded.size(0), branch.hidden, shape.out_height(), shape.out_width()}, expanded);
+  const Tensor depthwise_weight = variables[Places::depthwise(b)].detach();
+  mixed_op::with_type(expanded.scalar_type(), [&]<class T>() {
+    own.taps = depthwise_weight.to(c10::CppTypeToScalarType<mixed_op::Compute<T>>::value)
+                   .reshape({branch.hidden, -1})
+                   .t()
+                   .contiguous();
+    const NormClamp<T> activate(own.expand_norm, mixed_op::relu6);
+    const std::int64_t in = image_pixels(expanded), out = image_pixels(own.filtered);
+    ImageParts(expanded.size(0)).for_each<T>(in * branch.hidden, [&](std::int64_t, std::int64_t image, T* activated) {
+      activate(rows<const T>(expanded, branch.first).from(image * in), {0, in}, {activated, branch.hidden});
+      mixed_op::depthwise<T>(activated, mixed_op::elements<mixed_op::Compute<T>>(own.taps), shape,
+                             {0, shape.out_height()}, rows<T>(own.filtered).from(image * out).data);
+    });
+  });
+  own.depthwise_norm = normalise(branch.op->depthwise_norm(), own.filtered);
+  own.project_weight = variables[Places::project(b)].detach().reshape({-1, branch.hidden}).to(expanded.scalar_type());
+  const Tensor activated = apply_norm(own.depthwise_norm, mixed_op::relu6, own.filtered);
+  own.term = {.x = images(at::mm(matrix(activated), own.project_weight.t()), own.filtered), .weight = weight};
+  own.term.norm = normalise(branch.op->project_norm(), own.term.x);
+}
+
+/// The layer's mix: the candidates that count, and the shortcut.
+Tensor mix_branches(const LayerState& state) {
+  std::vector<mixed_op::Term> terms;
+  for (const BranchState& branch : state.branches) {
+    if (branch.term.weight != 0.0) terms.push_back(branch.term);
+  }
+  if (state.plan->shape.keeps_shape()) terms.push_back({.x = state.x});
+  Tensor out = empty_channels_last(state.branches[0].term.x);
+  mixed_op::with_type(out.scalar_type(), [&]<class T>() {
+    const mixed_op::WeightedSum<T> sum(terms, out.size(1));
+    mixed_op::Parts(mixed_op::pixel_count(out), out.size(1)).for_each([&](std::int64_t, PixelRange range) {
+      sum(range, rows<T>(out), {});
+    });
+  });
+  return out;
+}
+
+class LayerBackward {
+ public:
+  LayerBackward(const torch::autograd::AutogradContext& context, LayerState& state)
+      : state_(state), result_(state.variable_count + 1) {  // the plan is an argument, too
+    x_needs_ = context.needs_input_grad(0);
+    alphas_need_ = context.needs_input_grad(1);
+    // Weights, gammas and betas are asked for all or none.
+    for (std::size_t v = 2; v < state.variable_count; ++v) weights_need_ |= context.needs_input_grad(v);
+  }
+
+  torch::autograd::variable_list run(const Tensor& output, torch::IntArrayRef op_weight_sizes) {
+    const Tensor g = channels_last(output);
+    const std::vector<Branch>& branches = state_.plan->branches;
+    std::vector<const mixed_op::Term*> terms;
+    for (const BranchState& branch : state_.branches) terms.push_back(&branch.term);
+    const mixed_op::Sums sums = mixed_op::reduce(g, {}, terms);
+    const bool branches_need = weights_need_ || x_needs_;
+    if (branches_need) expanded_gradient_ = empty_channels_last(state_.expanded);
+    Tensor alpha_gradient = torch::zeros(op_weight_sizes, torch::kDouble);
+    for (std::size_t b = 0; b < branches.size(); ++b) {
+      const mixed_op::Term& term = state_.branches[b].term;
+      const mixed_op::TermGradient own = mixed_op::term_gradient(*term.norm, term.weight, sums.total, sums.dot(b));
+      alpha_gradient[0][branches[b].column] = own.weight;
+      if (!branches_need) continue;
+      if (term.weight == 0.0) {
+        nothing_of(b);
+      } else {
+        set_norm(Places::project(b), own);
+        mixed_op::with_type(g.scalar_type(), [&]<class T>() {
+          branch_backward<T>(b, g, mixed_op::input_gradient(*term.norm, term.weight, sums.total, sums.dot(b)));
+        });
+      }
+    }
+    if (alphas_need_) result_[1] = alpha_gradient;
+    if (weights_need_) {
+      const Tensor all = at::mm(matrix(expanded_gradient_).t(), matrix(state_.x));
+      for (std::size_t b = 0; b < branches.size(); ++b) {
+        result_[Places::expand(b)] =
+            all.narrow(0, branches[b].first, branches[b].hidden).view({branches[b].hidden, -1, 1, 1});
+      }
+    }
+    if (x_needs_) {
+      result_[0] = images(at::mm(matrix(expanded_gradient_), state_.expand_weight), state_.x);
+      if (state_.plan->shape.keeps_shape()) result_[0].add_(g);
+    }
+    return std::move(result_);
+  }
+
+ private:
+  void set_norm(std::size_t place, const mixed_op::TermGradient& own) {
+    if (!weights_need_) return;
+    result_[place + 1] = torch::tensor(own.gamma, torch::kDouble);
+    result_[place + 2] = torch::tensor(own.beta, torch::kDouble);
+  }
+
+  // A branch of weight 0 takes no part.
+  void nothing_of(std::size_t b) {
+    const Branch& branch = state_.plan->branches[b];
+    expanded_gradient_.narrow(1, branch.first, branch.hidden).zero_();
+    if (!weights_need_) return;
+    const std::int64_t out = state_.plan->shape.out;
+    result_[Places::depthwise(b)] = torch::zeros({branch.hidden, 1, branch.kernel, branch.kernel});
+    result_[Places::project(b)] = torch::zeros({out, branch.hidden, 1, 1});
+    for (const auto& [place, channels] : {std::pair{Places::expand(b), branch.hidden},
+                                          {Places::depthwise(b), branch.hidden},
+                                          {Places::project(b), out}}) {
+      result_[place + 1] = result_[place + 2] = torch::zeros({channels});
+    }
+  }
+
+  // From the layer's output back to the branch's expanded channels.
+  template <class T>
+  void branch_backward(std::size_t b, const Tensor& g, const mixed_op::InputGradient& projected) {
+    const Branch& branch = state_.plan->branches[b];
+    const BranchState& own = state_.branches[b];
+    Tensor filtered_gradient;
+    {
+      const Tensor projected_gradient = empty_channels_last(g);
+      const mixed_op::GradientWriter<T> write(projected);
+      mixed_op::Parts(mixed_op::pixel_count(g), g.size(1)).for_each([&](std::int64_t, PixelRange range) {
+        write(rows<const T>(g), {}, rows<const T>(own.term.x), range, rows<T>(projected_gradient));
+      });
+      if (weights_need_) {
+        const Tensor activated = apply_norm(own.depthwise_norm, mixed_op::relu6, own.filtered);
+        result_[Places::project(b)] =
+            at::mm(matrix(projected_gradient).t(), matrix(activated)).view({-1, branch.hidden, 1, 1});
+      }
+      filtered_gradient = images(at::mm(matrix(projected_gradient), own.project_weight), own.filtered);
+    }
+    set_norm(Places::depthwise(b),
+             apply_norm_backward(own.depthwise_norm, mixed_op::relu6, own.filtered, filtered_gradient));
+    depthwise_backward<T>(b, filtered_gradient);
+  }
+
+  // Image by image, so that what ReLU6 makes and its gradient stay in the cache.
+  template <class T>
+  void depthwise_backward(std::size_t b, const Tensor& g) {
+    using A = mixed_op::Compute<T>;
+    const Branch& branch = state_.plan->branches[b];
+    const BranchState& own = state_.branches[b];
+    const Tensor& expanded = state_.expanded;
+    const mixed_op::DepthwiseShape shape = depthwise_shape(branch, expanded, state_.plan->shape);
+    const std::int64_t in = image_pixels(expanded), out = image_pixels(g);
+    const NormClamp<T> activate(own.expand_norm, mixed_op::relu6);
+    const ImageParts parts(expanded.size(0));
+    PartSums totals(parts.count, branch.hidden), dots(parts.count, branch.hidden);
+    PartSums taps(weights_need_ ? parts.count : 0, shape.taps() * branch.hidden);
+    parts.for_each<T>(in * branch.hidden, [&](std::int64_t part, std::int64_t image, T* scratch) {
+      const Rows<T> features{scratch, branch.hidden};  // behind the ReLU6, then their gradient
+      const Rows<const T> x = rows<const T>(expanded, branch.first).from(image * in);
+      const T* image_g = rows<const T>(g).from(image * out).data;
+      if (weights_need_) {
+        activate(x, {0, in}, features);
+        mixed_op::depthwise_weight_gradient<T>(image_g, scratch, shape, {0, shape.out_height()}, taps[part]);
+      }
+      mixed_op::depthwise_input_gradient<T>(image_g, nullptr, mixed_op::elements<A>(own.taps), shape, {0, shape.height},
+                                            scratch);
+      activate.pass(features, x, {0, in}, rows<T>(expanded_gradient_, branch.first).from(image * in), totals[part],
+                    dots[part]);
+    });
+    if (weights_need_) {
+      result_[Places::depthwise(b)] = torch::tensor(taps.total(), torch::kDouble)
+                                          .view({shape.taps(), branch.hidden})
+                                          .t()
+                                          .contiguous()
+                                          .view({branch.hidden, 1, branch.kernel, branch.kernel});
+    }
+    const std::vector<double> total = totals.total(), dot = dots.total();
+    set_norm(Places::expand(b), mixed_op::term_gradient(own.expand_norm, 1.0, total, dot));
+    const mixed_op::GradientWriter<T> write(mixed_op::input_gradient(own.expand_norm, 1.0, total, dot));
+    const Rows<T> gradient = rows<T>(expanded_gradient_, branch.first);
+    mixed_op::Parts(mixed_op::pixel_count(expanded), branch.hidden).for_each([&](std::int64_t, PixelRange range) {
+      write(gradient, {}, rows<const T>(expanded, branch.first), range, gradient);
+    });
+  }
+
+  LayerState& state_;
+  torch::autograd::variable_list result_;
+  bool x_needs_ = false, alphas_need_ = false, weights_need_ = false;
+  Tensor expanded_gradient_;
+};
+
+class LayerFunction : public torch::autograd::Function<LayerFunction> {
+ public:
+  static Tensor forward(torch::autograd::AutogradContext* context, torch::TensorList variables,
+                        const std::shared_ptr<const LayerPlan>& plan) {
+    auto state = c10::make_intrusive<LayerState>();
+    state->plan = plan;
+    state->variable_count = variables.size();
+    state->x = channels_last(variables[0].detach());
+    state->branches.resize(plan->branches.size());
+    std::vector<Tensor> weights;
+    for (std::size_t b = 0; b < plan->branches.size(); ++b) weights.push_back(variables[Places::expand(b)].detach());
+    state->expand_weight = torch::cat(weights).view({plan->hidden, -1}).to(state->x.scalar_type());
+    state->expanded = images(at::mm(matrix(state->x), state->expand_weight.t()), state->x);
+    const Tensor op_weights = variables[1].detach().to(torch::kDouble).contiguous();
+    for (std::size_t b = 0; b < plan->branches.size(); ++b) {
+      run_branch(*state, b, op_weights.const_data_ptr<double>()[plan->branches[b].column], variables);
+    }
+    Tensor out = mix_branches(*state);
+    context->save_for_backward({variables[0], variables[1]});  // for the check alone that nobody changed them in place
+    context->saved_data["state"] = torch::IValue::make_capsule(std::move(state));
+    return out;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list outputs) {
+    TORCH_CHECK(!torch::GradMode::is_enabled(), "a fused layer: its gradient is not differentiable");
+    const auto saved = context->get_saved_variables();
+    const auto state = c10::static_intrusive_pointer_cast<LayerState>(context->saved_data["state"].toCapsule());
+    return LayerBackward(*context, *state).run(outputs[0], saved[1].sizes());
+  }
+};
+
+}  // namespace
+
+Tensor FusedLayer::forward(const Tensor& x, const Tensor& op_weights) {
+  mixed_op::check_activations("a fused layer", x, /*takes_gpu=*/false);
+  auto plan = std::make_shared<LayerPlan>();
+  plan->shape = shape();
+  std::vector<Tensor> variables{x, op_weights};
+  for (std::size_t column = 0; column < conv_op_count; ++column) {
+    if (!runs(column)) continue;
+    const auto op = std::static_pointer_cast<const MbConv>(candidate(column));
+    const std::int64_t hidden = op->depthwise_weight().size(0);
+    plan->branches.push_back(
+        {op, static_cast<std::int64_t>(column), op->depthwise_weight().size(2), hidden, plan->hidden});
+    plan->hidden += hidden;
+    for (const auto& [weight, norm] : {std::pair{op->expand_weight(), &op->expand_norm()},
+                                       {op->depthwise_weight(), &op->depthwise_norm()},
+                                       {op->project_weight(), &op->project_norm()}}) {
+      variables.insert(variables.end(), {weight, norm->weight(), norm->bias()});
+    }
+  }
+  TORCH_CHECK(!plan->branches.empty(), "a fused layer: found no op to run");
+  return LayerFunction::apply(torch::TensorList(variables), std::shared_ptr<const LayerPlan>(std::move(plan)));
+}
+
+}  // namespace flowdarts::mobilenet

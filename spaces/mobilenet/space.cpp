@@ -1,0 +1,44 @@
+#include <flowdarts/spaces/mobilenet/draw.hpp>
+#include <flowdarts/spaces/mobilenet/space.hpp>
+#include <flowdarts/spaces/mobilenet/supernet.hpp>
+#include <flowdarts/spaces/support/error.hpp>
+
+namespace flowdarts {
+namespace {
+
+mobilenet::Widths widths_of(const std::string& text) {
+  try {
+    return mobilenet::parse_widths(text);
+  } catch (const InputError& error) {
+    throw InputError(std::string("--widths: ") + error.what());
+  }
+}
+
+}  // namespace
+
+Mobilenet::Mobilenet(const Options& options) : widths_(widths_of(options.widths)), stem_stride_(options.stem_stride) {}
+
+void Mobilenet::check_image_size(int image_size) const {
+  // Batch norm needs more than one value of a channel even where a batch has one image.
+  const int halvings = stem_stride_ == 2 ? 5 : 4;
+  if (image_size > 1 << halvings) return;
+  throw InputError("--image-size: found " + std::to_string(image_size) + ", expected at least " +
+                   std::to_string((1 << halvings) + 1) + ": the supernet halves the resolution " +
+                   std::to_string(halvings) + " times (--stem-stride " + std::to_string(stem_stride_) + ")");
+}
+
+std::shared_ptr<Supernet> Mobilenet::make_supernet(std::int64_t classes, int image_size, SupernetForm form) const {
+  check_image_size(image_size);
+  check(form);
+  const mobilenet::SupernetSpec spec{.widths = widths_, .classes = classes, .stem_stride = stem_stride_};
+  if (form.mixed_op == MixedOpForm::fused) {
+    return std::make_shared<mobilenet::FusedSupernet>(spec, form.precision);
+  }
+  return std::make_shared<mobilenet::OracleSupernet>(spec);
+}
+
+std::string Mobilenet::draw(const Genotype& genotype) {
+  return mobilenet::draw(genotype);
+}
+
+}  // namespace flowdarts
