@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <flowdarts/policies/bilevel/problem.hpp>
 #include <flowdarts/spaces/supernet.hpp>
+#include <flowdarts/spaces/support/capabilities.hpp>
 #include <flowdarts/stages/arch_step/adam.hpp>
 #include <flowdarts/stages/weight_step/batch_results.hpp>
 #include <flowdarts/stages/weight_step/weight_step.hpp>
@@ -17,29 +18,48 @@ template <class Policy>
 concept RegularizesArch = requires(const Policy& policy, const std::vector<torch::Tensor>& alphas, std::int64_t epoch) {
   { policy.loss(alphas, epoch) } -> std::convertible_to<torch::Tensor>;
 };
+/// One that looks at the ops that are left.
+template <class Policy>
+concept RegularizesMaskedArch = requires(const Policy& policy, const std::vector<torch::Tensor>& tensors,
+                                         std::int64_t epoch) {
+  { policy.loss(tensors, tensors, epoch) } -> std::convertible_to<torch::Tensor>;
+};
 
 /// Trains alpha as the policies say; w stays as it is. Usable without the flow graph.
 template <class Relaxation, class Bilevel, class ArchRegularizer>
 class ArchStep {
  public:
-  /// The supernet must outlive the step. alphas: leaves, one for each of supernet.arch_shapes().
+  /// The supernet must outlive the step. alphas: leaves, one for each of supernet.arch_shapes(); none for a relaxation
+  /// without alpha.
   ArchStep(Supernet& supernet, std::vector<torch::Tensor> alphas, const ArchOptions& options, Relaxation relaxation,
            Bilevel bilevel, ArchRegularizer regularizer)
       : supernet_(supernet),
+        shapes_(supernet.arch_shapes()),
         adam_(std::move(alphas), options),
         relaxation_(std::move(relaxation)),
         bilevel_(std::move(bilevel)),
         regularizer_(std::move(regularizer)) {}
 
-  /// The relaxation of alpha as it is, attached to alpha's graph.
+  /// The relaxation of alpha and masks as they are, attached to alpha's graph.
   [[nodiscard]] std::vector<torch::Tensor> op_weights() const {
     std::vector<torch::Tensor> weights;
-    for (const torch::Tensor& alpha : adam_.alphas()) weights.push_back(relaxation_.op_weights(alpha));
+    if constexpr (provides<Relaxation, tags::trainable_alpha>) {
+      for (std::size_t m = 0; m < adam_.alphas().size(); ++m) weights.push_back(relaxed(adam_.alphas()[m], m));
+    } else {
+      for (const torch::Tensor& mask : masks_) weights.push_back(relaxation_.op_weights(mask));
+    }
     return weights;
   }
 
+  /// Says which ops are left: 0 or 1, one matrix for each of supernet.arch_shapes(), on alpha's device. None: all are.
+  void set_masks(std::vector<torch::Tensor> masks) {
+    supernet_.set_masks(masks);
+    masks_ = std::move(masks);
+  }
+  [[nodiscard]] const std::vector<torch::Tensor>& masks() const { return masks_; }
+
   /// One update. `train` is read by orders that differentiate through the weight step. `observe` is called with the
-  /// gradient of L_V with respect to each alpha, before the regulariser and Adam touch it (hook H4b), `inspect` with
+  /// ArchGradient of L_V, before the regulariser and Adam touch it (hook H4b), `inspect` with
   /// pack_results() of the forward pass on V (H4a). Both come before the update; what they throw leaves alpha as it
   /// was.
   template <class Inspect, class Observe>
@@ -47,10 +67,11 @@ class ArchStep {
                   double weight_lr, std::int64_t epoch, Inspect&& inspect, Observe&& observe) {
     ArchGradient arch = gradient(val, train, sgd, weight_options, weight_lr);
     inspect(pack_results(arch.val.loss, arch.val.logits, val.labels));
-    observe(std::as_const(arch.gradients));
-    if constexpr (RegularizesArch<ArchRegularizer>) {
-      const auto extra = torch::autograd::grad({regularizer_.loss(adam_.alphas(), epoch)}, adam_.alphas());
-      for (std::size_t i = 0; i < extra.size(); ++i) arch.gradients[i] = arch.gradients[i] + extra[i];
+    observe(std::as_const(arch));
+    if constexpr (RegularizesMaskedArch<ArchRegularizer>) {
+      add_gradient(arch.gradients, regularizer_.loss(adam_.alphas(), masks_, epoch));
+    } else if constexpr (RegularizesArch<ArchRegularizer>) {
+      add_gradient(arch.gradients, regularizer_.loss(adam_.alphas(), epoch));
     }
     adam_.step(arch.gradients);
   }
@@ -87,13 +108,41 @@ class ArchStep {
  private:
   Evaluation evaluate(const DeviceBatch& batch) {
     supernet_.train();
-    torch::Tensor logits = supernet_.forward(batch.images, op_weights());
+    std::vector<torch::Tensor> weights = op_weights();
+    torch::Tensor logits = supernet_.forward(batch.images, weights);
     torch::Tensor loss = torch::nn::functional::cross_entropy(logits, batch.labels);
-    return {std::move(loss), std::move(logits)};
+    return {std::move(loss), std::move(logits), std::move(weights)};
+  }
+
+  void add_gradient(std::vector<torch::Tensor>& gradients, const torch::Tensor& extra_loss) const {
+    const auto extra = torch::autograd::grad({extra_loss}, adam_.alphas());
+    for (std::size_t i = 0; i < extra.size(); ++i) gradients[i] = gradients[i] + extra[i];
+  }
+
+  [[nodiscard]] torch::Tensor relaxed(const torch::Tensor& alpha, std::size_t m) const {
+    constexpr bool by_shape = requires {
+      relaxation_.op_weights(alpha, shapes_[m]);
+    };
+    if constexpr (provides<Relaxation, tags::maskable>) {
+      if (!masks_.empty()) {
+        if constexpr (by_shape) {
+          return relaxation_.op_weights(alpha, shapes_[m], masks_[m]);
+        } else {
+          return relaxation_.op_weights(alpha, masks_[m]);
+        }
+      }
+    }
+    if constexpr (by_shape) {
+      return relaxation_.op_weights(alpha, shapes_[m]);
+    } else {
+      return relaxation_.op_weights(alpha);
+    }
   }
 
   Supernet& supernet_;
+  std::vector<ArchShape> shapes_;
   Adam adam_;
+  std::vector<torch::Tensor> masks_;
   Relaxation relaxation_;
   Bilevel bilevel_;
   ArchRegularizer regularizer_;

@@ -360,7 +360,7 @@ TEST(Steps, AnArchStepLeavesTheWeightsAloneAndAWeightStepAlpha) {
   torch::Tensor seen;
   arch_step(
       batch, batch, weight_step.optimizer(), weight_options, 0.025, 0, [](const torch::Tensor&) {},
-      [&](const auto& gradients) { seen = gradients[0]; });
+      [&](const ArchGradient& arch) { seen = arch.gradients[0]; });
   EXPECT_TRUE(torch::equal(net.w, w));
   EXPECT_FALSE(net.w.grad().defined());
   EXPECT_FALSE(torch::equal(alphas[0], alpha));
