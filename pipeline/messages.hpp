@@ -113,9 +113,11 @@ using Snapshot = std::vector<std::pair<std::string, std::vector<std::byte>>>;
 struct EpochReport {
   std::shared_ptr<const EpochPlan> plan;
   std::shared_ptr<const Snapshot> snapshot;
-  std::string genotype;
-  std::vector<std::vector<double>> alphas;   ///< row-major, a vector a matrix
-  std::vector<std::vector<double>> weights;  ///< their relaxation
+  std::string genotype;                         ///< empty where the importance is not known yet
+  std::vector<std::vector<double>> alphas;      ///< row-major, a vector a matrix
+  std::vector<std::vector<double>> weights;     ///< their relaxation
+  std::vector<std::vector<double>> importance;  ///< what the importance measured last; none where it measures nothing
+  std::vector<std::vector<bool>> masks;         ///< which ops are left; none where all are for good
   std::optional<std::pair<double, double>>
       eigenvalues;    ///< of the validation Hessian: largest signed, largest magnitude
   bool stop = false;  ///< a stopping policy ends the search here

@@ -69,11 +69,11 @@ ArchGradient SecondOrder::arch_gradient(const BilevelProblem& problem) const {
 
   Evaluation val = problem.val_loss();
   std::vector<torch::Tensor> inputs = problem.alphas;
+  inputs.insert(inputs.end(), val.op_weights.begin(), val.op_weights.end());
   inputs.insert(inputs.end(), problem.weights.begin(), problem.weights.end());
-  std::vector<torch::Tensor> gradients = torch::autograd::grad({val.loss}, inputs);
-  const std::vector<torch::Tensor> direction(gradients.begin() + static_cast<std::ptrdiff_t>(problem.alphas.size()),
-                                             gradients.end());
-  gradients.resize(problem.alphas.size());
+  std::vector<torch::Tensor> direction = torch::autograd::grad({val.loss}, inputs);
+  std::vector<torch::Tensor> gradients = take_front(direction, problem.alphas.size());
+  std::vector<torch::Tensor> of_op_weights = take_front(direction, val.op_weights.size());
 
   // The norm stays on the device: a host that branched on it would wait for a GPU.
   std::vector<torch::Tensor> norms;
@@ -89,7 +89,7 @@ ArchGradient SecondOrder::arch_gradient(const BilevelProblem& problem) const {
   const std::vector<torch::Tensor> minus = torch::autograd::grad({problem.train_loss().loss}, problem.alphas);
   const torch::NoGradGuard no_grad;
   for (std::size_t i = 0; i < gradients.size(); ++i) gradients[i] = gradients[i] - (plus[i] - minus[i]) * slope;
-  return {std::move(gradients), std::move(val)};
+  return {std::move(gradients), std::move(of_op_weights), std::move(val)};
 }
 
 }  // namespace flowdarts

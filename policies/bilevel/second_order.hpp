@@ -12,7 +12,8 @@ namespace flowdarts {
 struct SecondOrder {
   using role = roles::Bilevel;
   static constexpr const char* name = "SecondOrder";
-  static constexpr auto provides = capabilities<tags::val_forward, tags::alpha_grad, tags::unrolled>;
+  static constexpr auto provides =
+      capabilities<tags::val_forward, tags::held_out_val, tags::alpha_grad, tags::unrolled>;
   static constexpr auto needs = capabilities<tags::trainable_alpha>;
   struct Options {
     BOOST_HANA_DEFINE_STRUCT(

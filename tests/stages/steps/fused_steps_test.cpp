@@ -38,7 +38,7 @@ class Search {
 
   void arch_step(const DeviceBatch& val) {
     arch_step_(
-        val, val, weight_step_.optimizer(), weights_, weights_.lr, 0, [](auto&&) {}, [](auto&&, auto&&) {});
+        val, val, weight_step_.optimizer(), weights_, weights_.lr, 0, [](auto&&) {}, [](auto&&) {});
   }
   void weight_step(const DeviceBatch& train) {
     weight_step_(train, arch_step_.op_weights(), weights_.lr, [](auto&&) {});

@@ -401,9 +401,9 @@ TEST(Steps, AnArchStepLeavesTheWeightsAloneAndAWeightStepAlpha) {
   torch::Tensor seen;
   arch_step(
       batch, batch, weight_step.optimizer(), weight_options, 0.025, 0, [](const torch::Tensor&) {},
-      [&](const auto& gradients, const auto& before) {
-        seen = gradients[0];
-        EXPECT_TRUE(torch::equal(before[0], alpha));
+      [&](const ArchGradient& arch) {
+        seen = arch.gradients[0];
+        EXPECT_TRUE(torch::equal(arch.val.op_weights[0], torch::softmax(alpha, 1)));
       });
   EXPECT_TRUE(torch::equal(net.w, w));
   EXPECT_FALSE(net.w.grad().defined());
