@@ -5,18 +5,14 @@
 #include <string>
 
 namespace flowdarts::darts {
-namespace {
 
-/// x with whole samples 0; op: which of the network's ops.
-torch::Tensor dropped(const torch::Tensor& x, const DropPath& drop_path, std::uint64_t op) {
+torch::Tensor drop_samples(const torch::Tensor& x, const DropPath& drop_path, std::uint64_t op) {
   const double keep = 1.0 - drop_path.probability;
   CounterRng rng(drop_path.seed, Stream::noise, 0, 0, op);
   std::vector<double> factors(static_cast<std::size_t>(x.size(0)));
   for (double& factor : factors) factor = rng.uniform() < keep ? 1.0 / keep : 0.0;
   return x * torch::tensor(factors, torch::kDouble).to(x.options()).view({-1, 1, 1, 1});
 }
-
-}  // namespace
 
 class NetworkCell : public torch::nn::Module {
  public:
@@ -41,7 +37,7 @@ class NetworkCell : public torch::nn::Module {
     const auto term = [&](std::size_t i) {
       const torch::Tensor x = ops_[i]->forward(states[static_cast<std::size_t>(cell_.inputs[i].state)]);
       const bool drops = is_training() && drop_path.probability > 0 && ops_[i]->as<SkipConnect>() == nullptr;
-      return drops ? dropped(x, drop_path, first_op + i) : x;
+      return drops ? drop_samples(x, drop_path, first_op + i) : x;
     };
     for (std::size_t i = 0; i < ops_.size(); i += 2) states.push_back(term(i) + term(i + 1));
     std::vector<torch::Tensor> output;

@@ -23,6 +23,9 @@ struct DropPath {
   std::uint64_t seed = 0;
 };
 
+/// x [B, C, H, W] with dropped samples; op: which of the network's ops x comes from, each has draws of its own.
+torch::Tensor drop_samples(const torch::Tensor& x, const DropPath& drop_path, std::uint64_t op);
+
 /// Logits [B, classes] of the classifier and, in training mode, of the auxiliary one; else undefined.
 struct NetworkOutput {
   torch::Tensor logits, auxiliary;

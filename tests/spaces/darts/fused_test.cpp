@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <c10/core/Allocator.h>
+
 #include <cmath>
 #include <flowdarts/spaces/darts/ops.hpp>
 #include <flowdarts/spaces/darts/supernet.hpp>
@@ -226,6 +228,91 @@ TEST_P(Fused, GivesTheSameBitsEveryTime) {
 
 INSTANTIATE_TEST_SUITE_P(Specs, Fused, ::testing::ValuesIn(cases()),
                          [](const auto& parameter) { return parameter.param.name; });
+
+// The arch step asks for no gradient of a weight, the weight step for none of an op weight.
+TEST(FusedSupernet, GivesTheSameGradientsWhateverElseIsAskedFor) {
+  const Case c{"", {.channels = 4, .cells = 3, .nodes = 2}};
+  FusedSupernet fused(c.spec);
+  golden_fill(fused);
+  const Pass all = run(fused, c, torch::kFloat64, /*train=*/true);
+  const Graph graph(fused, c, torch::kFloat64);
+  expect_close(torch::autograd::grad({graph.loss}, graph.op_weights, {}, /*retain_graph=*/true), all.op_weights, 1e-13);
+  expect_close(torch::autograd::grad({graph.loss}, fused.parameters()), all.weights, 1e-13);
+}
+
+// More images than go through the operators at once.
+TEST(FusedSupernet, GroupsOfImagesAgreeWithTheOracle) {
+  // 1/4 MiB of depthwise outputs an image.
+  const OpMask mask = only({Op::max_pool_3x3, Op::avg_pool_3x3, Op::skip_connect, Op::sep_conv_3x3}, 1);
+  const Case c{"", {.channels = 16, .cells = 1, .nodes = 1, .reduce = mask}, 35, 64, 64};
+  OracleSupernet oracle(c.spec);
+  FusedSupernet fused(c.spec);
+  golden_fill(oracle);
+  golden_fill(fused);
+  const Pass expected = run(oracle, c, torch::kFloat64, /*train=*/true);
+  expect_close(run(fused, c, torch::kFloat64, /*train=*/true), expected, 1e-10);
+}
+
+TEST(FusedSupernet, TenStepsGoWhereTheOraclesGo) {
+  const Case c{"", {.channels = 4, .cells = 3, .nodes = 2}};
+  OracleSupernet oracle(c.spec);
+  FusedSupernet fused(c.spec);
+  std::vector<Tensors> ends;
+  for (DartsSupernet* supernet : std::initializer_list<DartsSupernet*>{&oracle, &fused}) {
+    golden_fill(*supernet);
+    Tensors leaves = supernet->parameters(), alphas;
+    for (const ArchShape& shape : supernet->arch_shapes()) {
+      alphas.push_back(golden({shape.rows, shape.columns}, 0.5).requires_grad_());
+    }
+    leaves.insert(leaves.end(), alphas.begin(), alphas.end());
+    for (std::uint32_t step = 0; step < 10; ++step) {
+      const torch::Tensor logits =
+          supernet->forward(golden({3, 3, 8, 8}, 1.0, 0.0, 1000 * step), {alphas[0].softmax(1), alphas[1].softmax(1)});
+      const torch::Tensor loss = torch::cross_entropy_loss(logits, torch::arange(3, torch::kInt64));
+      const Tensors gradients = torch::autograd::grad({loss}, leaves);
+      const torch::NoGradGuard no_grad;
+      for (std::size_t i = 0; i < leaves.size(); ++i) leaves[i].sub_(gradients[i], 0.02);
+    }
+    ends.push_back(leaves);
+  }
+  expect_close(ends[1], ends[0], 1e-8);
+}
+
+/// Bytes of tensors that this thread allocates on the CPU.
+class MemoryMeter : public c10::MemoryReportingInfoBase {
+ public:
+  void reportMemoryUsage(void* /* address */, std::int64_t bytes, std::size_t /* allocated */,
+                         std::size_t /* reserved */, c10::Device /* device */) override {
+    now_ += bytes;
+    peak_ = std::max(peak_, now_);
+  }
+  [[nodiscard]] bool memoryProfilingEnabled() const override { return true; }
+  [[nodiscard]] std::int64_t peak() const { return peak_; }
+
+ private:
+  std::int64_t now_ = 0, peak_ = 0;
+};
+
+TEST(FusedSupernet, NeedsLessMemoryThanTheOracle) {
+  struct OneThread {
+    int before = at::get_num_threads();
+    OneThread() { at::set_num_threads(1); }
+    ~OneThread() { at::set_num_threads(before); }
+  } const one_thread;
+  const Case c{"", {.channels = 8, .cells = 3}, 8, 32, 32};
+  OracleSupernet oracle(c.spec);
+  FusedSupernet fused(c.spec);
+  std::vector<std::int64_t> peaks;
+  for (DartsSupernet* supernet : std::initializer_list<DartsSupernet*>{&oracle, &fused}) {
+    golden_fill(*supernet);
+    const auto meter = std::make_shared<MemoryMeter>();
+    const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, meter);
+    run(*supernet, c, torch::kFloat32, /*train=*/true);
+    peaks.push_back(meter->peak());
+  }
+  EXPECT_GT(peaks[1], 14 * 6 * 8 * 8 * 32 * 32 * 4);  // the pointwise convolutions' outputs of a cell at least
+  EXPECT_LT(2 * peaks[1], peaks[0]);
+}
 
 // As a search must see that it diverges: a rectifier that made 0 of NaN would hide it.
 TEST(FusedSupernet, LetsNanThrough) {
