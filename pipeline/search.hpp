@@ -678,6 +678,7 @@ class SearchGraph {
   /// Of the validation Hessian on one batch of V that no other random stream knows of.
   std::pair<double, double> eigenvalues(const EpochPlan& plan) {
     const torch::AutoGradMode grad(true);
+    if constexpr (drops_skips) supernet_->set_skip_dropout({});
     std::vector<std::int64_t> ids = plan.request.lists->val;
     CounterRng(seed(), Stream::subset, 0, static_cast<std::uint32_t>(plan.epoch())).shuffle(std::span(ids));
     ids.resize(std::min(ids.size(), static_cast<std::size_t>(batch_size())));

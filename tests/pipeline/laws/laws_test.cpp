@@ -159,7 +159,7 @@ TEST_P(Laws, MeasuringLeavesNoTrace) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Methods, Laws, ::testing::ValuesIn(all_cases()),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& given) { return given.param.name; });
 
 }  // namespace
 }  // namespace flowdarts::testing
