@@ -69,9 +69,9 @@ class ArchStep {
 
   /// One update. `train` is read by orders that differentiate through the weight step. `inspect` is called with
   /// pack_results() of the forward pass on V (hook H4a), `observe` with the ArchGradient of L_V, before the regulariser
-  /// and Adam touch it (H4b). Both come before the update; what they throw leaves alpha as it was. On a GPU the whole step
-  /// is a CUDA graph where policies and supernet allow it (StepGraphs), less what a regulariser adds, and they are called
-  /// once it is enqueued.
+  /// and Adam touch it (H4b). Both come before the update; what they throw leaves alpha as it was. On a GPU the whole
+  /// step is a CUDA graph where policies and supernet allow it (StepGraphs), less what a regulariser adds, and they are
+  /// called once it is enqueued.
   template <class Inspect, class Observe>
   void operator()(const DeviceBatch& val, const DeviceBatch& train, const Sgd& sgd, const WeightOptions& weight_options,
                   double weight_lr, std::int64_t epoch, Inspect&& inspect, Observe&& observe) {
@@ -90,7 +90,8 @@ class ArchStep {
       const ArchGradient arch = gradient(batch, train, sgd, weight_options, weight_lr);
       Tensors all = arch.gradients;
       all.insert(all.end(), arch.op_weight_gradients.begin(), arch.op_weight_gradients.end());
-      for (const torch::Tensor& weights : arch.val.op_weights) all.push_back(weights.detach());
+      // Clones: the update below would show in weights that are alpha itself.
+      for (const torch::Tensor& weights : arch.val.op_weights) all.push_back(weights.detach().clone());
       all.push_back(arch.val.loss.detach());
       all.push_back(arch.val.logits.detach());
       all.push_back(pack_results(arch.val.loss, arch.val.logits, batch.labels));
