@@ -53,7 +53,7 @@ class Search {
         weight_step_(prepared(supernet), {}),
         arch_step_(supernet, alphas(supernet), arch_options(), Softmax(), FirstOrder(), ArchRegularizer()) {}
 
-  /// What the steps said, in order: results, gradients of alpha, alphas before the update.
+  /// What the steps said, in order: results, gradients of alpha and of op weights, op weights, loss, logits.
   Tensors run() {
     Tensors said;
     const auto keep = [&](const Tensor& tensor) { said.push_back(tensor.detach().clone()); };
@@ -63,11 +63,13 @@ class Search {
         const std::int64_t number = 10 * epoch + step;
         const DeviceBatch val = batch_of(step == 3 ? 5 : 8, 2 * number);
         const DeviceBatch train = batch_of(step == 3 ? 6 : 8, 2 * number + 1);
-        arch_step_(val, train, weight_step_.optimizer(), {}, lr, epoch, keep,
-                   [&](const Tensors& found, const Tensors& alphas) {
-                     for (const Tensor& tensor : found) keep(tensor);
-                     for (const Tensor& tensor : alphas) keep(tensor);
-                   });
+        arch_step_(val, train, weight_step_.optimizer(), {}, lr, epoch, keep, [&](const ArchGradient& arch) {
+          for (const Tensors* some : {&arch.gradients, &arch.op_weight_gradients, &arch.val.op_weights}) {
+            for (const Tensor& tensor : *some) keep(tensor);
+          }
+          keep(arch.val.loss);
+          keep(arch.val.logits);
+        });
         weight_step_(train, op_weights(), lr, keep);
       }
       if (epoch == 3) {
