@@ -1,5 +1,6 @@
-// How fast the load stage makes batches, by number of worker threads, from a data set in memory and from JPEG files,
-// and for comparison how fast libjpeg-turbo alone decodes the same files whole. The CPU column is that of all workers.
+// How fast the load stage makes batches, by number of worker threads, from a data set in memory (pixels, and crops that
+// a GPU makes pixels of) and from JPEG files, and for comparison how fast libjpeg-turbo alone decodes the same files
+// whole. The CPU column is that of all workers.
 //
 //   bench_load [--benchmark_...]    JPEGs: $FLOWDARTS_SHARED_DATA/imagenet-sample, else 64 files made on the spot
 
@@ -130,9 +131,11 @@ class JpegFolder {
   std::string label_;
 };
 
+using Load = Batch (BatchLoader::*)(const BatchPlan&) const;
+
 // `threads` workers load one pass over the data set in batches.
 void load_pass(benchmark::State& state, const std::shared_ptr<const Dataset>& dataset, const LoadOptions& options,
-               std::int64_t batch_size) {
+               std::int64_t batch_size, Load load) {
   const BatchLoader loader(dataset, options, 1, {});
   const std::int64_t batches = dataset->size() / batch_size;
   std::int64_t epoch = 0;
@@ -142,7 +145,7 @@ void load_pass(benchmark::State& state, const std::shared_ptr<const Dataset>& da
       for (std::int64_t index = next++; index < batches; index = next++) {
         BatchPlan plan{Split::train, epoch, index, std::vector<std::int64_t>(static_cast<std::size_t>(batch_size))};
         std::iota(plan.ids.begin(), plan.ids.end(), index * batch_size);
-        benchmark::DoNotOptimize(loader.load(plan).images.data());
+        benchmark::DoNotOptimize((loader.*load)(plan).labels.data());
       }
     };
     std::vector<std::jthread> workers;
@@ -154,12 +157,16 @@ void load_pass(benchmark::State& state, const std::shared_ptr<const Dataset>& da
 }
 
 void BM_LoadCifar(benchmark::State& state, const std::shared_ptr<const Dataset>& dataset) {
-  load_pass(state, dataset, {}, 64);
+  load_pass(state, dataset, {}, 64, &BatchLoader::load);
+}
+
+void BM_LoadCifarCrops(benchmark::State& state, const std::shared_ptr<const Dataset>& dataset) {
+  load_pass(state, dataset, {}, 64, &BatchLoader::load_crops);
 }
 
 void BM_LoadJpegFolder(benchmark::State& state, const JpegFolder& folder,
                        const std::shared_ptr<const Dataset>& dataset) {
-  load_pass(state, dataset, {}, 8);
+  load_pass(state, dataset, {}, 8, &BatchLoader::load);
   state.SetLabel(folder.label());
 }
 
@@ -190,6 +197,7 @@ int main(int argc, char** argv) {
         benchmark::kMillisecond);
   };
   by_threads(benchmark::RegisterBenchmark("load_cifar", BM_LoadCifar, cifar));
+  by_threads(benchmark::RegisterBenchmark("load_cifar_crops", BM_LoadCifarCrops, cifar));
   by_threads(benchmark::RegisterBenchmark("load_jpeg_folder", BM_LoadJpegFolder, std::cref(folder), jpegs));
   benchmark::RegisterBenchmark("decode_jpeg_whole", BM_DecodeJpegWhole, std::cref(folder), jpegs)
       ->UseRealTime()

@@ -53,11 +53,12 @@ void prune_event(benchmark::State& state, SortBackend backend, bool refill) {
     return;
   }
   const auto& [labels, history] = window();
+  const auto device = backend == SortBackend::cuda ? make_device_sorter(samples) : nullptr;
+  const Sorter sorter{.backend = backend, .device = device.get()};
   PruneEvent event;
   for (auto _ : state) {
     const VarianceOfError voe = history.voe();
-    event = prune(labels, voe.variance, voe.eligible, classes, {.ratio = 0.15, .events = 20, .refill = refill},
-                  {.backend = backend});
+    event = prune(labels, voe.variance, voe.eligible, classes, {.ratio = 0.15, .events = 20, .refill = refill}, sorter);
     benchmark::DoNotOptimize(event);
   }
   state.counters["removed"] = static_cast<double>(event.removed.size());
@@ -75,8 +76,10 @@ void sort(benchmark::State& state, SortBackend backend) {
     return;
   }
   const VarianceOfError voe = window().history.voe();
+  const auto device = backend == SortBackend::cuda ? make_device_sorter(samples) : nullptr;
+  const Sorter sorter{.backend = backend, .device = device.get()};
   for (auto _ : state) {
-    benchmark::DoNotOptimize(rank(voe.variance, voe.eligible, SortOrder::ascending, {.backend = backend}));
+    benchmark::DoNotOptimize(rank(voe.variance, voe.eligible, SortOrder::ascending, sorter));
   }
 }
 

@@ -40,7 +40,8 @@ void step(benchmark::State& state, Net&& supernet, torch::MemoryFormat format) {
   torch::AutoGradMode grad(true);
   for (auto _ : state) {
     arch_step(
-        val, train, weight_step.optimizer(), weight_options, 0.025, 0, [](const auto&) {}, [](const auto&) {});
+        val, train, weight_step.optimizer(), weight_options, 0.025, 0, [](const auto&) {},
+        [](const auto&) {});
     weight_step(train, arch_step.op_weights(), 0.025, [](const auto&) {});
   }
 }
@@ -62,7 +63,7 @@ void fused_bf16(benchmark::State& state) {
   step(state, nas_bench_201::FusedSupernet(spec_of(state), Precision::bf16), torch::MemoryFormat::ChannelsLast);
 }
 
-// ---- Exactly the convolutions that a fused step issues, each on tensors of its own ----
+// ---- The convolutions of a step by LibTorch: those that read one node as one, each on tensors of its own ----
 
 struct Conv {
   torch::Tensor x, weight, g;

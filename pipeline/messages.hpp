@@ -62,6 +62,24 @@ class DeviceResults {
   [[nodiscard]] virtual std::span<const float> errors() const = 0;  ///< ||softmax - one-hot||_2 of each sample
 };
 
+/// A point in a GPU's work, which it may not have reached yet.
+class DeviceMark {
+ public:
+  DeviceMark() = default;
+  DeviceMark(const DeviceMark&) = delete;
+  DeviceMark& operator=(const DeviceMark&) = delete;
+  virtual ~DeviceMark() = default;
+  /// Seconds on the device's clock from `before`, an earlier mark of the same device, to this one. Waits for the device
+  /// where it must.
+  [[nodiscard]] virtual double since(const DeviceMark& before) const = 0;
+};
+
+/// When a GPU did what in a step. All null on a CPU, whose work is done when a call returns: the host's times count.
+struct DeviceMarks {
+  std::shared_ptr<const DeviceMark> idle;  ///< nothing to do from here on
+  std::shared_ptr<const DeviceMark> begun, arch_done, weight_done;
+};
+
 /// One split's part of a step: the ids of its batch and what the update's own forward pass said of them.
 struct SplitReport {
   std::vector<std::int64_t> ids;
@@ -85,6 +103,7 @@ struct StepReport {
   double arch_seconds = 0, weight_seconds = 0;
   double waited_seconds = 0;  ///< the device executor had nothing to do
   double load_seconds = 0;    ///< spent by the loaders on this step's batches
+  DeviceMarks marks;
 };
 
 /// Named byte sections: tensors and other state copied off the device, ready for a checkpoint.
@@ -94,9 +113,11 @@ using Snapshot = std::vector<std::pair<std::string, std::vector<std::byte>>>;
 struct EpochReport {
   std::shared_ptr<const EpochPlan> plan;
   std::shared_ptr<const Snapshot> snapshot;
-  std::string genotype;
-  std::vector<std::vector<double>> alphas;   ///< row-major, a vector a matrix
-  std::vector<std::vector<double>> weights;  ///< their relaxation
+  std::string genotype;                         ///< empty where the importance is not known yet
+  std::vector<std::vector<double>> alphas;      ///< row-major, a vector a matrix
+  std::vector<std::vector<double>> weights;     ///< their relaxation
+  std::vector<std::vector<double>> importance;  ///< what the importance measured last; none where it measures nothing
+  std::vector<std::vector<bool>> masks;         ///< which ops are left; none where all are for good
   std::optional<std::pair<double, double>>
       eigenvalues;    ///< of the validation Hessian: largest signed, largest magnitude
   bool stop = false;  ///< a stopping policy ends the search here

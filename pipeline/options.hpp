@@ -36,9 +36,11 @@ struct RunOptions {
       (Option<MixedOpForm, "how mixed ops are computed: fused operators, or op by op as the papers write them",
               MixedOpForm::fused>,
        mixed_op),
-      (Option<Precision, "of activations and convolutions; weights, alpha and statistics stay float32",
+      (Option<Precision,
+              "of activations and convolutions; weights, alpha and statistics stay float32; tf32: with --device cuda",
               Precision::fp32>,
        precision),
+      (Option<bool, "on a GPU too, the same bits in every run; some operators are slower then", false>, deterministic),
       (Option<std::int64_t, "cores the search may use; 0: all", 0, Closed{0, 1024}>, threads),
       (Option<std::int64_t, "threads that load data at once; 0: as --threads and --device suggest", 0, Closed{0, 1024}>,
        loader_threads),
@@ -51,9 +53,9 @@ struct RunOptions {
 };
 
 /// Options that a resumed search may have otherwise without being another search.
-inline constexpr std::array<std::string_view, 9> not_identity{
-    "out",       "device", "threads",        "loader-threads", "prefetch", "keep-checkpoints",
-    "log-level", "data",   "benchmark-table"};
+inline constexpr std::array<std::string_view, 10> not_identity{
+    "out",       "device", "threads",         "loader-threads", "prefetch", "keep-checkpoints",
+    "log-level", "data",   "benchmark-table", "deterministic"};
 
 enum class DatasetKind : std::uint8_t { fashion_mnist, mnist, cifar10, cifar100, folder };
 

@@ -2,7 +2,9 @@
 // SearchGraph<Method>: the search loop of docs/architecture.md (hooks H1 to H10) on the flow graph, with
 // the hooks filled by the method's policies.
 
+#include <flowdarts/pipeline/device.hpp>
 #include <flowdarts/pipeline/flow_graph.hpp>
+#include <flowdarts/pipeline/hooks.hpp>
 #include <flowdarts/pipeline/options.hpp>
 #include <flowdarts/pipeline/run_directory/checkpoint.hpp>
 #include <flowdarts/pipeline/run_directory/signals.hpp>
@@ -16,6 +18,8 @@
 #include <flowdarts/spaces/support/error.hpp>
 #include <flowdarts/stages/arch_step/arch_step.hpp>
 #include <flowdarts/stages/arch_step/hessian.hpp>
+#include <flowdarts/stages/load/pinned_memory.hpp>
+#include <flowdarts/stages/load/resident_dataset.hpp>
 #include <flowdarts/stages/prune/el2n_scores.hpp>
 #include <flowdarts/stages/prune/one_shot.hpp>
 #include <flowdarts/stages/prune/prune.hpp>
@@ -24,6 +28,7 @@
 #include <algorithm>
 #include <chrono>
 #include <deque>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -43,13 +48,8 @@ struct SearchOptions {
   typename Method::Options policies;
 };
 
-// The hooks a policy may have; one that is absent costs nothing.
+// The other hooks a policy may have; one that is absent costs nothing.
 
-/// H4b: reads dL_V/dalpha before the regulariser and Adam touch it.
-template <class P>
-concept ObservesArchGradient = requires(P& policy, const std::vector<torch::Tensor>& tensors) {
-  policy.observe_arch_gradient(tensors, tensors);
-};
 /// H9: ends the search after an epoch.
 template <class P>
 concept StopsEarly = requires(P& policy, std::int64_t completed, const std::string& genotype) {
@@ -91,17 +91,25 @@ class SearchGraph {
       : options_(options),
         space_(options.space),
         data_(open_data(options, space_)),
-        device_(open_device(options.run.device)),
+        device_(open_device(options.run)),
         relaxation_(policy_options<roles::Relaxation>()),
         pruning_(policy_options<roles::DataPruning>()),
+        shrinking_(policy_options<roles::Shrinking>()),
         importance_(policy_options<roles::Importance>()),
         stopping_(policy_options<roles::Stopping>()),
         identity_(std::move(identity)),
         output_(options.run, resume, std::move(terminal)),
         store_(output_.directory().checkpoints(), static_cast<std::size_t>(options.run.keep_checkpoints.value)),
-        loader_(data_.dataset, load_options(options.data), seed(),
-                [this](const std::string& line) { output_.log().warn("skipped: {}", line); }) {
+        loader_(
+            data_.dataset, load_options(options.data), seed(),
+            [this](const std::string& line) { output_.log().warn("skipped: {}", line); },
+            device_.is_cuda() ? &pinned_ : std::pmr::new_delete_resource()) {
     warn_of_large_batches();
+    if constexpr (provides<typename Method::Shrinking, tags::decays_on_schedule> &&
+                  StopsEarly<typename Method::Stopping>) {
+      output_.log().warn("{} prunes by a schedule over all epochs; {} may end the search before pruning is strong",
+                         Method::Shrinking::name, Method::Stopping::name);
+    }
     identity_.emplace_back("data set", std::to_string(data_.dataset->fingerprint()));
     state_.lists = std::make_shared<const SampleLists>(data_.lists);
     resumed_ = resume && load_checkpoint();
@@ -114,11 +122,13 @@ class SearchGraph {
   /// written. Throws InputError.
   static SearchData open_data(const Options& options, const Space& space) {
     check(form_of(options));
-    if (options.run.device == Device::cuda && options.run.mixed_op == MixedOpForm::fused) {
-      throw InputError(
-          "--mixed-op: found fused with --device cuda, expected oracle: fused supernets run on a CPU so far");
+    check_device(options.run);
+    if (!trains_alpha && options.run.hessian_every > 0) {
+      throw InputError("--hessian-every: found " + std::to_string(options.run.hessian_every) +
+                       ", expected 0: this method trains no alpha");
     }
     SearchData data = open_search_data(options.data, static_cast<std::uint64_t>(options.run.seed.value));
+    if constexpr (provides<typename Method::Bilevel, tags::all_data_trains>) data.lists = all_trains(data.lists);
     space.check_image_size(data.dataset->geometry().size);
     Method::for_each_role([&]<class Role, class Policy>() {
       if constexpr (ChecksEpochs<Policy>) {
@@ -131,7 +141,7 @@ class SearchGraph {
   struct Result {
     bool finished = false;  ///< false: interrupted by a signal
     int signal = 0;
-    typename Space::Genotype genotype{};
+    std::optional<typename Space::Genotype> genotype;  ///< there is one where the search is finished
     std::vector<std::pair<std::string, double>> true_accuracies;
     std::int64_t epochs = 0;
     double seconds = 0;
@@ -157,6 +167,7 @@ class SearchGraph {
         }
       }
       try {
+        if (device_.is_cuda()) with_plain_errors([&] { prepare_gpu(); });
         run_flow_graph(bodies(signals),
                        {.loader_threads = threads.load, .prefetch = static_cast<std::size_t>(options_.run.prefetch)},
                        {state_.epoch, state_.step, state_.lists, state_.val_state},
@@ -178,7 +189,7 @@ class SearchGraph {
     result.samples = {static_cast<std::int64_t>(state_.lists->train.size()),
                       static_cast<std::int64_t>(state_.lists->val.size())};
     result.genotype = genotype_;
-    result.true_accuracies = space_.true_accuracies(genotype_);
+    if (genotype_) result.true_accuracies = space_.true_accuracies(*genotype_);
     result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return result;
   }
@@ -200,8 +211,10 @@ class SearchGraph {
           search_.loader_, search_.data_.dataset->size(), search_.data_.dataset->classes(), ids, search_.device_,
           {.runs = runs, .epochs = score_epochs, .seed = search_.seed()}, [this] { return signals_.requested() != 0; });
     }
+    /// Does nothing to a split that the search does not have.
     void cut(Split split, const std::vector<double>& scores, double fraction, Criterion criterion) {
       auto lists = *search_.state_.lists;
+      if (lists[split].empty()) return;
       std::vector<double> own;
       for (const std::int64_t id : lists[split]) own.push_back(scores[static_cast<std::size_t>(id)]);
       std::vector<std::int64_t> kept;
@@ -212,6 +225,7 @@ class SearchGraph {
     }
     void keep_random(Split split, double fraction) {
       auto lists = *search_.state_.lists;
+      if (lists[split].empty()) return;
       lists[split] = random_subset(lists[split], fraction, search_.seed(), split);
       replace(std::move(lists), split);
     }
@@ -230,10 +244,45 @@ class SearchGraph {
     const StopSignals& signals_;
   };
 
+  /// What a shrinking policy works with, between epochs. Matrices are row-major.
+  class ShrinkSetting {
+   public:
+    ShrinkSetting(SearchGraph& search, const EpochPlan& plan, std::int64_t completed)
+        : search_(search), plan_(plan), completed_(completed), shapes_(search.supernet_->arch_shapes()) {}
+
+    [[nodiscard]] std::int64_t completed() const { return completed_; }
+    [[nodiscard]] std::int64_t epochs() const { return search_.epochs(); }
+    [[nodiscard]] const std::vector<ArchShape>& shapes() const { return shapes_; }
+    [[nodiscard]] std::vector<OpGroup> groups() const { return search_.space_.op_groups(); }
+    /// The live ones.
+    [[nodiscard]] const std::vector<torch::Tensor>& alphas() const { return search_.arch_step_->optimizer().alphas(); }
+    [[nodiscard]] OpMasks masks() const { return search_.masks_or_all(); }
+    /// Of the importance as it is now, measured for it where that takes passes; ops that are not left have the lowest.
+    [[nodiscard]] OpScores scores() {
+      if constexpr (MeasuresImportance<typename Method::Importance>) search_.measure(plan_, completed_, false);
+      OpScores scores = search_.scores();
+      if (scores.empty()) {
+        throw InputError("shrinking after epoch " + std::to_string(completed_) +
+                         ": the importance is not known yet, expected an epoch that trains alpha before it");
+      }
+      return scores;
+    }
+    /// Throws std::logic_error where an op would come back.
+    void set_masks(const OpMasks& masks) { search_.set_masks(masks); }
+
+   private:
+    SearchGraph& search_;
+    const EpochPlan& plan_;
+    std::int64_t completed_;
+    std::vector<ArchShape> shapes_;
+  };
+
  private:
   using Arch = ArchStep<typename Method::Relaxation, typename Method::Bilevel, typename Method::ArchRegularizer>;
   using Clock = std::chrono::steady_clock;
   static constexpr bool trains_alpha = provides<typename Method::Bilevel, tags::alpha_grad>;
+  static constexpr bool has_alpha = provides<typename Method::Relaxation, tags::trainable_alpha>;
+  static constexpr bool drops_skips = DropsSkips<typename Method::Shrinking>;
 
   static SupernetForm form_of(const Options& options) { return {options.run.mixed_op, options.run.precision}; }
 
@@ -251,14 +300,6 @@ class SearchGraph {
   [[nodiscard]] std::int64_t batch_size() const { return options_.run.batch_size; }
   static double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-  static torch::Device open_device(Device device) {
-    if (device == Device::cpu) return torch::kCPU;
-    if (!torch::cuda::is_available()) {
-      throw InputError("--device: found cuda, but this build or this machine has no CUDA device; expected cpu");
-    }
-    return torch::kCUDA;
-  }
-
   /// Loading costs a CPU search under 1 % of its time: one thread loads while LibTorch has all cores. A GPU leaves
   /// the cores to the loaders.
   [[nodiscard]] Threads share_threads() const {
@@ -272,7 +313,7 @@ class SearchGraph {
   void warn_of_large_batches() {
     for (const Split split : all_splits) {
       const auto size = static_cast<std::int64_t>(data_.lists[split].size());
-      if (batch_size() > size) {
+      if (size > 0 && batch_size() > size) {
         output_.log().warn("--batch-size {} is more than the {} samples of {}: one step sees them all", batch_size(),
                            size, name_of(split));
       }
@@ -286,53 +327,223 @@ class SearchGraph {
     }
   }
 
+  /// Before the first step, because it makes the device wait. Images that fit live on the GPU; of others the loaders
+  /// send pixels.
+  void prepare_gpu() {
+    if (const std::string obstacle = ResidentDataset::obstacle(*data_.dataset, device_); obstacle.empty()) {
+      resident_.emplace(*data_.dataset, loader_.augmentation(), device_,
+                        options_.run.precision == Precision::bf16 ? torch::kBFloat16 : torch::kFloat);
+      output_.log().info("the images live on the GPU and are augmented there: {} MiB", resident_->bytes() >> 20);
+    } else {
+      output_.log().info("the images are augmented on the CPU, they cannot live on the GPU: {}", obstacle);
+    }
+    if constexpr (PrunesBetweenEpochs<typename Method::DataPruning>) {
+      if (!is_available(SortBackend::cuda)) return;
+      for (const Split split : all_splits) sorters_[split] = make_device_sorter((*state_.lists)[split].size());
+    }
+  }
+
   // ---- On the device executor's thread ----
+
+  [[nodiscard]] DeviceBatch on_device(const Batch& batch) const {
+    return resident_ ? resident_->augment(batch) : to_device(batch, device_);
+  }
 
   void open_tensors(const Threads& threads) {
     at::set_num_threads(threads.compute);
     at::init_num_threads();
-    supernet_ = space_.make_supernet(data_.dataset->classes(), data_.dataset->geometry().size, form_of(options_));
-    initialise(*supernet_, seed());
-    supernet_->to(device_);
-    to_channels_last(*supernet_);
-    weight_step_.emplace(*supernet_, options_.weights);
-    std::vector<torch::Tensor> alphas;
-    for (const torch::Tensor& alpha : initial_alphas(supernet_->arch_shapes(), options_.alpha.init, seed())) {
-      alphas.push_back(alpha.detach().to(device_).requires_grad_());
+    // A checkpoint at the end of a stage holds that stage's tensors.
+    build(stage_of(state_.step > 0 ? state_.epoch : std::max<std::int64_t>(state_.epoch - 1, 0)).index);
+    if constexpr (!has_alpha) set_masks(masks_or_all());
+    // What the supernet cannot do for the policies it says now, not after the first epoch.
+    if constexpr (requires { Method::Importance::sees_outputs; }) supernet_->set_output_observer({});
+    if constexpr (drops_skips) set_skip_dropout(Split::train, 0, 0);
+    if constexpr (ChecksColumns<typename Method::Importance>) {
+      for (const ArchShape& shape : supernet_->arch_shapes()) Method::Importance::check_columns(shape.columns);
     }
-    arch_step_.emplace(*supernet_, std::move(alphas), options_.alpha, relaxation_,
-                       typename Method::Bilevel(policy_options<roles::Bilevel>()),
-                       typename Method::ArchRegularizer(policy_options<roles::ArchRegularizer>()));
     if (checkpoint_) {
       restore_snapshot(*checkpoint_);
       checkpoint_.reset();
     }
+    idle_since_ = mark_work(device_);
+  }
+
+  /// Makes the network of a stage, with first weights and alphas and fresh optimisers. What was taken out stays out.
+  void build(std::int64_t stage) {
+    std::uint64_t key = seed();
+    if (stage > 0) {
+      CounterRng rng(seed(), Stream::weight_init, 1, static_cast<std::uint32_t>(stage));
+      const std::uint64_t high = rng();
+      key = (high << 32U) | rng();
+    }
+    arch_step_.reset();
+    weight_step_.reset();
+    supernet_ = make_supernet(stage);
+    initialise(*supernet_, key);
+    supernet_->to(device_);
+    to_channels_last(*supernet_);
+    weight_step_.emplace(*supernet_, options_.weights);
+    arch_step_.emplace(*supernet_, first_alphas(key), options_.alpha, relaxation_,
+                       typename Method::Bilevel(policy_options<roles::Bilevel>()),
+                       typename Method::ArchRegularizer(policy_options<roles::ArchRegularizer>()));
+    if (!masks_.empty()) set_masks(masks_);
+  }
+
+  [[nodiscard]] SearchStage stage_of(std::int64_t epoch) const {
+    if constexpr (PartsSearch<typename Method::Shrinking>) {
+      return shrinking_.stage_of(epoch, epochs());
+    } else {
+      return {0, 0, epochs()};
+    }
+  }
+  /// Whether another network is trained from this epoch on.
+  [[nodiscard]] bool rebuilds_before(std::int64_t epoch) const { return epoch > 0 && stage_of(epoch).first == epoch; }
+
+  [[nodiscard]] double weight_lr(std::int64_t epoch) const {
+    const SearchStage stage = stage_of(epoch);
+    return cosine_lr(options_.weights, epoch - stage.first, stage.length);
+  }
+
+  [[nodiscard]] std::shared_ptr<Supernet> make_supernet(std::int64_t stage) const {
+    const std::int64_t classes = data_.dataset->classes();
+    const int image_size = data_.dataset->geometry().size;
+    if constexpr (requires { space_.spec(classes); }) {
+      auto spec = space_.spec(classes);
+      if constexpr (FormsSupernet<typename Method::Relaxation, decltype(spec)>) relaxation_.form(spec);
+      if constexpr (FormsStages<typename Method::Shrinking, decltype(spec)>) shrinking_.form(spec, stage);
+      if constexpr (requires {
+                      Method::Importance::sees_outputs;
+                      spec.channels / spec.partial;
+                    }) {
+        if (spec.channels / spec.partial < 2) {
+          throw InputError("--channels: found " + std::to_string(spec.channels) + ", expected at least " +
+                           std::to_string(2 * spec.partial) + ": channel variance needs at least two channels");
+        }
+      }
+      return space_.make_supernet(spec, image_size, form_of(options_));
+    } else {
+      return space_.make_supernet(classes, image_size, form_of(options_));
+    }
+  }
+
+  std::vector<torch::Tensor> first_alphas(std::uint64_t key) {
+    std::vector<torch::Tensor> alphas;
+    if constexpr (has_alpha) {
+      for (torch::Tensor alpha : initial_alphas(supernet_->arch_shapes(), options_.alpha.init, key)) {
+        const torch::NoGradGuard no_grad;
+        if constexpr (requires { relaxation_.initial_alpha(1); }) alpha.fill_(relaxation_.initial_alpha(alpha.size(1)));
+        alphas.push_back(alpha.detach().to(device_).requires_grad_());
+      }
+    }
+    return alphas;
+  }
+
+  void set_skip_dropout(Split split, std::int64_t epoch, std::int64_t step) {
+    CounterRng rng(seed(), Stream::noise, static_cast<std::uint32_t>(split), static_cast<std::uint32_t>(epoch),
+                   static_cast<std::uint64_t>(step));
+    const std::uint64_t high = rng();
+    supernet_->set_skip_dropout({.rate = shrinking_.skip_dropout(epoch, epochs()), .key = (high << 32U) | rng()});
+  }
+
+  [[nodiscard]] OpMasks masks_or_all() const {
+    if (!masks_.empty()) return masks_;
+    OpMasks all;
+    for (const ArchShape& shape : supernet_->arch_shapes()) {
+      all.emplace_back(static_cast<std::size_t>(shape.rows * shape.columns), true);
+    }
+    return all;
+  }
+
+  void set_masks(const OpMasks& masks) {
+    for (std::size_t m = 0; m < masks_.size(); ++m) {
+      for (std::size_t i = 0; i < masks_[m].size(); ++i) {
+        if (masks[m][i] && !masks_[m][i]) throw std::logic_error("a mask lets an op come back");
+      }
+    }
+    masks_ = masks;
+    std::vector<torch::Tensor> tensors;
+    const std::vector<ArchShape> shapes = supernet_->arch_shapes();
+    for (std::size_t m = 0; m < masks.size(); ++m) {
+      const std::vector<float> values(masks[m].begin(), masks[m].end());
+      tensors.push_back(torch::tensor(values).view({shapes[m].rows, shapes[m].columns}).to(device_));
+    }
+    arch_step_->set_masks(std::move(tensors));
+    weight_step_->forget_graphs();
+  }
+
+  /// Larger is better, and lowest where an op is not left; none where the importance is not known.
+  [[nodiscard]] OpScores scores() {
+    const torch::NoGradGuard no_grad;
+    OpScores scores = to_matrices(importance_.scores(arch_step_->op_weights()));
+    if (masks_.empty()) return scores;
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    for (std::size_t m = 0; m < scores.size(); ++m) {
+      for (std::size_t i = 0; i < scores[m].size(); ++i) {
+        scores[m][i] = masks_[m][i] ? std::max(scores[m][i], std::numeric_limits<double>::lowest()) : -infinity;
+      }
+    }
+    return scores;
+  }
+
+  void measure(const EpochPlan& plan, std::int64_t completed, bool decides) {
+    const torch::NoGradGuard no_grad;
+    std::int64_t none_column = -1;
+    if constexpr (requires { space_.none_column(); }) none_column = space_.none_column();
+    Measurements setting(*supernet_, {.loader = &loader_,
+                                      .device = device_,
+                                      .seed = seed(),
+                                      .batch_size = batch_size(),
+                                      .epoch = completed,
+                                      .none_column = none_column,
+                                      .decides = decides,
+                                      .train = &data_.lists.train,
+                                      .val = &plan.request.lists->val,
+                                      .initial_val = &data_.lists.val,
+                                      .op_weights = arch_step_->op_weights()});
+    importance_.measure(setting);
+    measured_after_ = completed;
+  }
+
+  void begin_epoch(const EpochPlan& plan) {
+    if (rebuilds_before(plan.epoch())) {
+      const std::int64_t stage = stage_of(plan.epoch()).index;
+      build(stage);
+      output_.log().info("stage {}: a new supernet of {} weights", stage + 1, parameter_count(*supernet_));
+    }
+    if constexpr (ShrinksBeforeEpoch<typename Method::Shrinking, ShrinkSetting>) {  // H2
+      ShrinkSetting setting(*this, plan, plan.epoch());
+      shrinking_.before_epoch(setting);
+    }
+    if constexpr (CountsByEpoch<typename Method::Importance>) importance_.begin_epoch();  // H3
   }
 
   StepReport step(StepInput&& input) {
     const std::int64_t epoch = input.plan->epoch();
-    const double lr = cosine_lr(options_.weights, epoch, epochs());  // H1
+    if (input.step == 0) begin_epoch(*input.plan);
+    const double lr = weight_lr(epoch);  // H1
     StepReport report;
+    report.marks.idle = idle_since_;
+    report.marks.begun = mark_work(device_);
     DeviceBatch train;
-    if (!input.train.ids.empty()) train = to_device(input.train, device_);
+    if (!input.train.ids.empty()) train = on_device(input.train);
 
     if constexpr (trains_alpha) {
       // A batch whose samples were all broken and skipped takes no part.
       if (input.val && !input.val->ids.empty() && !(Method::Bilevel::needs_train_batch && input.train.ids.empty())) {
         const auto start = Clock::now();
-        const DeviceBatch val = to_device(*input.val, device_);
+        const DeviceBatch val = on_device(*input.val);
+        if constexpr (drops_skips) set_skip_dropout(Split::val, epoch, input.step);
         (*arch_step_)(
             val, train, weight_step_->optimizer(), options_.weights, lr, epoch,
             [&](const torch::Tensor& results) { inspect(results, "arch step", epoch, input.step); },
-            [&](const std::vector<torch::Tensor>& gradients) {
-              if constexpr (ObservesArchGradient<typename Method::Importance>) {
-                importance_.observe_arch_gradient(gradients, arch_step_->optimizer().alphas());
-              }
+            [&](const ArchGradient& arch) {
+              if constexpr (ObservesArchGradient<typename Method::Importance>) importance_.observe_arch_gradient(arch);
             });
         report.val = SplitReport{std::move(input.val->ids), last_results_};
         report.arch_seconds = since(start);
       }
     }
+    report.marks.arch_done = mark_work(device_);
     if (!input.train.ids.empty()) {
       const auto start = Clock::now();
       std::vector<torch::Tensor> op_weights;
@@ -340,21 +551,28 @@ class SearchGraph {
         const torch::NoGradGuard no_grad;
         op_weights = arch_step_->op_weights();
       }
+      if constexpr (drops_skips) set_skip_dropout(Split::train, epoch, input.step);
       (*weight_step_)(train, op_weights, lr,
                       [&](const torch::Tensor& results) { inspect(results, "weight step", epoch, input.step); });
       report.train = SplitReport{std::move(input.train.ids), last_results_};
       report.weight_seconds = since(start);
     }
+    report.marks.weight_done = idle_since_ = mark_work(device_);
     return report;
   }
 
   /// Between a forward pass and its update: starts the copy of its results and stops the search at a loss that is not
   /// finite, before the update spreads it. On a GPU the copy is looked at once it has arrived, so that nothing waits
-  /// for it.
+  /// for it, but before the next snapshot.
   void inspect(const torch::Tensor& packed, const char* stage, std::int64_t epoch, std::int64_t step) {
     last_results_ = copy_to_host(packed);
     unchecked_.push_back({last_results_, stage, epoch, step});
-    while (!unchecked_.empty() && !is_pending(*unchecked_.front().results)) {
+    check_losses(/*wait=*/false);
+  }
+
+  /// `wait`: also for those that are still on their way from a GPU.
+  void check_losses(bool wait) {
+    while (!unchecked_.empty() && (wait || !is_pending(*unchecked_.front().results))) {
       const Unchecked check = unchecked_.front();
       unchecked_.pop_front();
       if (!std::isfinite(check.results->loss())) refuse_loss(check);
@@ -401,31 +619,66 @@ class SearchGraph {
     const std::int64_t completed = plan->epoch() + 1;
     const torch::NoGradGuard no_grad;
     // The losses tell of every update but the last.
+    check_losses(/*wait=*/true);
     if (const std::string culprit = first_non_finite(trained_tensors()); !culprit.empty()) {
       refuse("the last update of epoch " + std::to_string(completed) + " overflowed", culprit);
     }
-    const std::vector<torch::Tensor> weights = arch_step_->op_weights();
-    report.alphas = to_doubles(arch_step_->optimizer().alphas());
-    report.weights = to_doubles(weights);
-    std::vector<torch::Tensor> scores;
-    for (std::size_t m = 0; m < weights.size(); ++m) {
-      scores.push_back(importance_.scores(arch_step_->optimizer().alphas()[m], weights[m]));
+    if constexpr (ShrinksAfterEpoch<typename Method::Shrinking, ShrinkSetting>) {  // H8
+      ShrinkSetting setting(*this, *plan, completed);
+      shrinking_.after_epoch(setting);
     }
-    const auto derived = space_.derive(to_doubles(scores));  // H9
-    report.genotype = Space::to_text(derived);
+    const bool last = completed == epochs();
+    if constexpr (MeasuresImportance<typename Method::Importance>) {
+      if (last) {
+        measure(*plan, completed, true);
+      } else if (importance_.measures_after(completed) && measured_after_ != completed) {
+        measure(*plan, completed, false);
+      }
+    }
+    report.genotype = derived();  // H9
     if (options_.run.hessian_every > 0 && completed % options_.run.hessian_every == 0) {
       report.eigenvalues = eigenvalues(*plan);
     }
     if constexpr (StopsEarly<typename Method::Stopping>) {
-      report.stop = completed < epochs() && stopping_.should_stop(completed, report.genotype);
+      report.stop = !last && !report.genotype.empty() && stopping_.should_stop(completed, report.genotype);
+      if constexpr (MeasuresImportance<typename Method::Importance>) {
+        if (report.stop) {
+          measure(*plan, completed, true);
+          report.genotype = derived();
+        }
+      }
     }
+    report.alphas = to_doubles(arch_step_->optimizer().alphas());
+    report.weights = to_doubles(arch_step_->op_weights());
+    report.masks = masks_;
+    if constexpr (ShowsMeasured<typename Method::Importance>) report.importance = to_matrices(importance_.measured());
     report.snapshot = snapshot();
+    idle_since_ = mark_work(device_);
     return report;
   }
+
+  [[nodiscard]] std::string derived() {
+    const OpScores present = scores();
+    if (present.empty()) return {};
+    // Where every edge keeps one op, groups are edges.
+    constexpr bool by_group = provides<typename Method::Shrinking, tags::selects_by_group> ||
+                              provides<typename Method::Importance, tags::selects_by_group>;
+    if constexpr (requires { importance_.skip_limit(); }) {
+      return Space::to_text(space_.derive_with_skip_limit(present, masks_or_all(), importance_.skip_limit()));
+    } else if constexpr (by_group && !provides<Space, tags::one_op_per_edge>) {
+      return Space::to_text(space_.derive_by_group(present));
+    } else {
+      return Space::to_text(space_.derive(present));
+    }
+  }
+
+  static OpScores to_matrices(const std::vector<torch::Tensor>& matrices) { return to_doubles(matrices); }
+  static OpScores to_matrices(OpScores matrices) { return matrices; }
 
   /// Of the validation Hessian on one batch of V that no other random stream knows of.
   std::pair<double, double> eigenvalues(const EpochPlan& plan) {
     const torch::AutoGradMode grad(true);
+    if constexpr (drops_skips) supernet_->set_skip_dropout({});
     std::vector<std::int64_t> ids = plan.request.lists->val;
     CounterRng(seed(), Stream::subset, 0, static_cast<std::uint32_t>(plan.epoch())).shuffle(std::span(ids));
     ids.resize(std::min(ids.size(), static_cast<std::size_t>(batch_size())));
@@ -437,6 +690,7 @@ class SearchGraph {
   [[nodiscard]] std::vector<torch::Tensor> buffers() const { return supernet_->buffers(); }
 
   std::shared_ptr<const Snapshot> snapshot() {
+    check_losses(/*wait=*/true);  // no checkpoint of what a broken loss has spread
     auto sections = std::make_shared<Snapshot>();
     const Adam& adam = arch_step_->optimizer();
     sections->emplace_back("weights", tensor_bytes(supernet_->parameters()));
@@ -448,6 +702,14 @@ class SearchGraph {
     ByteWriter steps;
     steps.put(adam.steps());
     sections->emplace_back("alpha steps", std::move(steps).take());
+    if (!masks_.empty()) {
+      ByteWriter masks;
+      masks.put(std::uint64_t{masks_.size()});
+      for (const std::vector<bool>& mask : masks_) {
+        masks.put_vector(std::vector<std::uint8_t>(mask.begin(), mask.end()));
+      }
+      sections->emplace_back("masks", std::move(masks).take());
+    }
     for_each_stateful([&](const char* role, auto& policy) {
       ByteWriter writer;
       policy.save(writer);
@@ -462,6 +724,7 @@ class SearchGraph {
       restore_tensors(tensors, reader.get_raw(reader.remaining()), std::string("checkpoint section ") + name);
     };
     Adam& adam = arch_step_->optimizer();
+    if (checkpoint.has("masks")) restore_masks(checkpoint.section("masks"));
     restore("weights", supernet_->parameters());
     restore("statistics", buffers());
     restore("momentum", weight_step_->optimizer().momentum());
@@ -476,6 +739,24 @@ class SearchGraph {
     });
   }
 
+  void restore_masks(ByteReader reader) {
+    const OpMasks all = masks_or_all();
+    if (const auto count = reader.get<std::uint64_t>(); count != all.size()) {
+      reader.fail("found " + std::to_string(count) + " masks, expected " + std::to_string(all.size()));
+    }
+    OpMasks masks;
+    for (const std::vector<bool>& whole : all) {
+      const auto values = reader.get_vector<std::uint8_t>();
+      if (values.size() != whole.size()) {
+        reader.fail("found a mask of " + std::to_string(values.size()) + " ops, expected " +
+                    std::to_string(whole.size()));
+      }
+      masks.emplace_back(values.begin(), values.end());
+    }
+    reader.expect_end();
+    set_masks(masks);
+  }
+
   template <class F>
   void for_each_stateful(F&& f) {
     const auto visit = [&](const char* role, auto& policy) {
@@ -484,6 +765,7 @@ class SearchGraph {
     visit(roles::Bilevel::name, arch_step_->bilevel());
     visit(roles::ArchRegularizer::name, arch_step_->regularizer());
     visit(roles::DataPruning::name, pruning_);
+    visit(roles::Shrinking::name, shrinking_);
     visit(roles::Importance::name, importance_);
     visit(roles::Stopping::name, stopping_);
   }
@@ -493,9 +775,9 @@ class SearchGraph {
   GraphBodies bodies(const StopSignals& signals) {
     GraphBodies bodies;
     bodies.plan = [this](const PlanRequest& request) {
-      return plan_epoch(request, batch_size(), seed(), trains_alpha);
+      return plan_epoch(request, batch_size(), seed(), trains_alpha_in(request.epoch));
     };
-    bodies.load = [this](const BatchPlan& plan) { return loader_.load(plan); };
+    bodies.load = [this](const BatchPlan& plan) { return resident_ ? loader_.load_crops(plan) : loader_.load(plan); };
     bodies.step = [this](StepInput&& input) { return with_plain_errors([&] { return step(std::move(input)); }); };
     bodies.end_epoch = [this](const auto& plan) { return with_plain_errors([&] { return end_epoch(plan); }); };
     bodies.snapshot = [this] { return with_plain_errors([&] { return snapshot(); }); };
@@ -519,6 +801,13 @@ class SearchGraph {
     return bodies;
   }
 
+  [[nodiscard]] bool trains_alpha_in(std::int64_t epoch) const {
+    bool trains = trains_alpha;
+    if constexpr (HoldsAlpha<typename Method::Relaxation>) trains = trains && relaxation_.trains_alpha(epoch, epochs());
+    if constexpr (HoldsAlpha<typename Method::Shrinking>) trains = trains && shrinking_.trains_alpha(epoch, epochs());
+    return trains;
+  }
+
   [[nodiscard]] bool prunes_after(std::int64_t completed) const {
     if constexpr (PrunesBetweenEpochs<typename Method::DataPruning>) {
       return pruning_.prunes_after(completed, epochs());
@@ -530,6 +819,8 @@ class SearchGraph {
   void accumulate(const StepReport& report) {
     const auto add = [this](Split split, const std::optional<SplitReport>& part) {
       if (!part) return;
+      // On a GPU the device executor may not have seen it yet. It will, and says what broke.
+      if (!std::isfinite(part->results->loss())) return;
       const auto count = static_cast<std::int64_t>(part->ids.size());
       sums_.loss[split] += part->results->loss() * static_cast<double>(count);
       sums_.correct[split] += part->results->correct();
@@ -538,9 +829,10 @@ class SearchGraph {
     };
     add(Split::val, report.val);
     add(Split::train, report.train);
-    sums_.arch_seconds += report.arch_seconds;
-    sums_.weight_seconds += report.weight_seconds;
-    sums_.waited_seconds += report.waited_seconds;
+    const DeviceMarks& marks = report.marks;
+    sums_.arch_seconds += marks.idle ? marks.arch_done->since(*marks.begun) : report.arch_seconds;
+    sums_.weight_seconds += marks.idle ? marks.weight_done->since(*marks.arch_done) : report.weight_seconds;
+    sums_.waited_seconds += marks.idle ? marks.begun->since(*marks.idle) : report.waited_seconds;
     sums_.load_seconds += report.load_seconds;
     output_.step(report, sums_, epochs());
   }
@@ -550,8 +842,16 @@ class SearchGraph {
     for (const Split split : all_splits) {
       if (state_.histories[split]) state_.histories[split]->end_epoch();
     }
+    if (rebuilds_before(plan->epoch() + 1) && !close.prunes) restart_histories(*plan->request.lists);
     close.histories = copy_histories();
     return close;
+  }
+
+  /// The errors of two networks are not comparable.
+  void restart_histories(const SampleLists& lists) {
+    for (const Split split : all_splits) {
+      if (state_.histories[split]) state_.histories[split].emplace(lists[split]);
+    }
   }
 
   [[nodiscard]] PerSplit<std::shared_ptr<const ErrorHistory>> copy_histories() const {
@@ -565,15 +865,16 @@ class SearchGraph {
   PruneReport prune_split(Split split, const EpochClose& close) {
     PruneReport report;
     if constexpr (PrunesBetweenEpochs<typename Method::DataPruning>) {
-      if (!close.prunes) return report;
+      if (!close.prunes || (*close.plan->request.lists)[split].empty()) return report;
       const auto start = Clock::now();
       const VarianceOfError voe = close.histories[split]->voe();
       const std::vector<std::int64_t>& ids = (*close.plan->request.lists)[split];
       std::vector<std::int32_t> labels;
       labels.reserve(ids.size());
       for (const std::int64_t id : ids) labels.push_back(data_.dataset->label(id));
-      const PruneEvent event =
-          prune(labels, voe.variance, voe.eligible, data_.dataset->classes(), pruning_.rule(split, epochs()), sorter());
+      const PruneEvent event = prune(
+          labels, voe.variance, voe.eligible, data_.dataset->classes(), pruning_.rule(split, epochs()),
+          {.backend = sorters_[split] ? SortBackend::cuda : SortBackend::thrust, .device = sorters_[split].get()});
       report.pruned = true;
       report.kept.reserve(event.kept.size());
       for (const std::uint32_t position : event.kept) report.kept.push_back(ids[position]);
@@ -586,10 +887,6 @@ class SearchGraph {
     return report;
   }
 
-  [[nodiscard]] Sorter sorter() const {
-    return {.backend = device_.is_cuda() && is_available(SortBackend::cuda) ? SortBackend::cuda : SortBackend::thrust};
-  }
-
   std::optional<PlanRequest> finish_epoch(const EpochClose& close, const PerSplit<PruneReport>& pruned,
                                           const EpochReport& report) {
     const EpochPlan& plan = *close.plan;
@@ -597,20 +894,26 @@ class SearchGraph {
     const bool prunes = close.prunes && !report.stop;
     const PerSplit<PruneReport> untouched;
     EpochRecord record{.close = &close, .pruned = prunes ? &pruned : &untouched, .report = &report, .epochs = epochs()};
-    record.lr = cosine_lr(options_.weights, plan.epoch(), epochs());
+    record.lr = weight_lr(plan.epoch());
     for (const Split split : all_splits) {
       record.balance[split] = class_balance(class_counts((*plan.request.lists)[split], *data_.dataset));
     }
-    genotype_ = Space::from_text(report.genotype);
-    record.true_accuracies = space_.true_accuracies(genotype_);
     record.skipped = loader_.skipped();
-    output_.epoch(record, Space::to_json(genotype_), Space::to_dot(genotype_));
+    record.importance = Method::Importance::name;
+    if (report.genotype.empty()) {
+      output_.epoch(record, {}, {});
+    } else {
+      genotype_ = Space::from_text(report.genotype);
+      record.true_accuracies = space_.true_accuracies(*genotype_);
+      output_.epoch(record, Space::to_json(*genotype_), Space::to_dot(*genotype_));
+    }
 
     SearchState next{.epoch = plan.epoch() + 1, .lists = plan.request.lists, .val_state = plan.val_state_after};
     if (prunes) {
       next.lists = std::make_shared<const SampleLists>(SampleLists{pruned.train.kept, pruned.val.kept});
       next.val_state = {plan.val_state_after.pass + 1, 0};
       for (const Split split : all_splits) {
+        if (!pruned[split].pruned) continue;
         output_.log().info("pruned {}: {} of {} samples leave, b {:.3f}", name_of(split), pruned[split].removed,
                            pruned[split].removed + static_cast<std::int64_t>(pruned[split].kept.size()),
                            pruned[split].balance);
@@ -651,7 +954,7 @@ class SearchGraph {
     put_snapshot(writer, snapshot);
     ByteWriter end;
     end.put(stopped);
-    end.put_string(Space::to_text(genotype_));
+    end.put_string(genotype_ ? Space::to_text(*genotype_) : std::string());
     writer.add("derived", end);
     store_.save(state.epoch, state.step, std::move(writer).finish());
   }
@@ -668,7 +971,7 @@ class SearchGraph {
     state_ = get_state(loaded.checkpoint);
     ByteReader derived = loaded.checkpoint.section("derived");
     stopped_ = derived.get<bool>();
-    genotype_ = Space::from_text(derived.get_string());
+    if (const std::string text = derived.get_string(); !text.empty()) genotype_ = Space::from_text(text);
     output_.log().info("continuing after epoch {}, step {} ({})", state_.epoch, state_.step,
                        loaded.entry.path.string());
     checkpoint_.emplace(std::move(loaded.checkpoint));
@@ -681,16 +984,20 @@ class SearchGraph {
   torch::Device device_;
   typename Method::Relaxation relaxation_;
   typename Method::DataPruning pruning_;
+  typename Method::Shrinking shrinking_;
   typename Method::Importance importance_;
   typename Method::Stopping stopping_;
   Identity identity_;
   SearchOutput output_;
   CheckpointStore store_;
+  PinnedMemory pinned_;
   BatchLoader loader_;
+  std::optional<ResidentDataset> resident_;
+  PerSplit<std::unique_ptr<DeviceSorter>> sorters_;
 
-  SearchState state_;  // histories: the accumulator's; the rest: finish epoch's
-  EpochSums sums_;     // the accumulator's
-  typename Space::Genotype genotype_{};
+  SearchState state_;                                 // histories: the accumulator's; the rest: finish epoch's
+  EpochSums sums_;                                    // the accumulator's
+  std::optional<typename Space::Genotype> genotype_;  // none where the importance was not known yet
   bool stopped_ = false;
   bool resumed_ = false;
   std::optional<Checkpoint> checkpoint_;
@@ -699,8 +1006,11 @@ class SearchGraph {
   std::shared_ptr<Supernet> supernet_;
   std::optional<WeightStep> weight_step_;
   std::optional<Arch> arch_step_;
+  OpMasks masks_;                     // none: all ops are left
+  std::int64_t measured_after_ = -1;  // completed epochs at the last measurement
   std::shared_ptr<const DeviceResults> last_results_;
   std::deque<Unchecked> unchecked_;
+  std::shared_ptr<const DeviceMark> idle_since_;
 };
 
 }  // namespace flowdarts

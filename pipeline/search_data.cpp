@@ -4,6 +4,8 @@
 #include <flowdarts/stages/load/sampler.hpp>
 #include <flowdarts/stages/load/split.hpp>
 
+#include <algorithm>
+#include <iterator>
 #include <numeric>
 
 namespace flowdarts {
@@ -33,6 +35,12 @@ SearchData open_search_data(const DataOptions& options, std::uint64_t seed) {
                                 : canonical_split(ids, options.train_portion);
   data.lists = {std::move(lists.train), std::move(lists.val)};
   return data;
+}
+
+SampleLists all_trains(const SampleLists& lists) {
+  SampleLists all;
+  std::ranges::merge(lists.train, lists.val, std::back_inserter(all.train));
+  return all;
 }
 
 LoadOptions load_options(const DataOptions& options) {

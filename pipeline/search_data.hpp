@@ -19,6 +19,9 @@ struct SearchData {
 /// Opens the data set and makes T and V. Throws InputError, also for loading options that do not fit the images.
 SearchData open_search_data(const DataOptions& options, std::uint64_t seed);
 
+/// T with the samples of V, and an empty V.
+SampleLists all_trains(const SampleLists& lists);
+
 LoadOptions load_options(const DataOptions& options);
 
 /// What one epoch visits: T shuffled by (seed, epoch), V from its iterator where `with_val`. Throws InputError

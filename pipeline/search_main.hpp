@@ -62,8 +62,14 @@ int search_main(const std::string& recipe, int argc, char** argv) {
   table.add("alpha", "alpha", options.alpha);
   Method::for_each_role([&]<class Role, class Policy>() {
     table.add(Role::name, Role::name, options.policies[boost::hana::type_c<Role>]);
-    if constexpr (requires { Policy::presets(); }) {
-      for (Preset& preset : Policy::presets()) table.add_preset(std::move(preset));
+  });
+  // A preset is what the space and the policies say together; a later role has the last word.
+  if constexpr (requires { Method::Space::presets(); }) {
+    for (const Preset& preset : Method::Space::presets()) table.add_preset(preset);
+  }
+  Method::for_each_role([&]<class Role, class Policy>() {
+    if constexpr (requires { Policy::presets(""); }) {
+      for (const Preset& preset : Policy::presets(Method::Space::name)) table.add_preset(preset);
     }
   });
   const SearchProgram program{
@@ -79,10 +85,11 @@ int search_main(const std::string& recipe, int argc, char** argv) {
           [&](bool resume, const Identity& identity, const std::string& config, std::shared_ptr<Terminal> terminal) {
             SearchGraph<Method> search(options, resume, identity, config, std::move(terminal));
             const auto result = search.run();
+            using Space = typename Method::Space;
             return SearchSummary{.finished = result.finished,
                                  .signal = result.signal,
-                                 .genotype = Method::Space::to_text(result.genotype),
-                                 .drawing = Method::Space::draw(result.genotype),
+                                 .genotype = result.genotype ? Space::to_text(*result.genotype) : "",
+                                 .drawing = result.genotype ? Space::draw(*result.genotype) : "",
                                  .true_accuracies = result.true_accuracies,
                                  .epochs = result.epochs,
                                  .seconds = result.seconds,

@@ -35,6 +35,18 @@ Json split_row(Split split, const EpochRecord& record) {
           {"balance", record.balance[split]}};
 }
 
+Json importance_row(const EpochRecord& record) {
+  if (record.report->importance.empty()) return nullptr;
+  return {{"measure", record.importance}, {"values", record.report->importance}};
+}
+
+Json ops_left(const std::vector<std::vector<bool>>& masks) {
+  if (masks.empty()) return nullptr;
+  Json matrices = Json::array();
+  for (const auto& mask : masks) matrices.push_back(std::vector<int>(mask.begin(), mask.end()));
+  return matrices;
+}
+
 Json prune_row(const PruneReport& report) {
   return {{"removed", report.removed},
           {"kept", report.kept.size()},
@@ -102,10 +114,12 @@ void SearchOutput::epoch(const EpochRecord& record, const std::string& genotype_
            {"lr", record.lr},
            {"train", split_row(Split::train, record)},
            {"val", split_row(Split::val, record)},
-           {"genotype", report.genotype},
+           {"genotype", report.genotype.empty() ? Json(nullptr) : Json(report.genotype)},
            {"true_accuracy", accuracies},
            {"alpha", report.alphas},
            {"op_weights", report.weights},
+           {"importance", importance_row(record)},
+           {"ops_left", ops_left(report.masks)},
            {"pruned", nullptr},
            {"hessian", nullptr},
            {"skipped", record.skipped},
@@ -142,11 +156,13 @@ void SearchOutput::epoch(const EpochRecord& record, const std::string& genotype_
   scalar("seconds/device_waiting", sums.waited_seconds);
   for (const auto& [set, accuracy] : record.true_accuracies) scalar("true_accuracy/" + set, accuracy);
   if (report.eigenvalues) scalar("hessian/dominant", report.eigenvalues->second);
-  events_->add_text("genotype", number, "`" + report.genotype + "`");
+  if (!report.genotype.empty()) events_->add_text("genotype", number, "`" + report.genotype + "`");
   events_->sync();
 
-  directory_.write_text("genotype.json", genotype_json);
-  directory_.write_text("genotype.dot", genotype_dot);
+  if (!report.genotype.empty()) {
+    directory_.write_text("genotype.json", genotype_json);
+    directory_.write_text("genotype.dot", genotype_dot);
+  }
 
   const std::lock_guard lock(progress_mutex_);
   progress_.epoch_done({.epoch = number,

@@ -30,6 +30,7 @@ struct EpochRecord {
   PerSplit<double> balance{};  ///< class-balance degree b of T and V as this epoch used them
   std::vector<std::pair<std::string, double>> true_accuracies;
   std::int64_t skipped = 0;  ///< broken samples left out so far
+  std::string importance;    ///< the policy's name
 };
 
 class SearchOutput {
@@ -45,7 +46,8 @@ class SearchOutput {
   /// After each step.
   void step(const StepReport& report, const EpochSums& sums, std::int64_t epochs);
 
-  /// Writes metrics.jsonl, the event file and the plain progress line of a finished epoch, and the genotype files.
+  /// Writes metrics.jsonl, the event file and the plain progress line of a finished epoch, and the genotype files where
+  /// there is a genotype yet.
   void epoch(const EpochRecord& record, const std::string& genotype_json, const std::string& genotype_dot);
 
   void finish() { progress_.finish(); }

@@ -10,6 +10,10 @@
 namespace flowdarts {
 namespace {
 
+void record(c10::Event& event, const torch::Device& device) {
+  event.record(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
+}
+
 class HostResults final : public DeviceResults {
  public:
   explicit HostResults(const torch::Tensor& packed) {
@@ -20,7 +24,7 @@ class HostResults final : public DeviceResults {
     host_ = torch::empty(packed.sizes(), torch::TensorOptions(torch::kFloat).pinned_memory(true));
     host_.copy_(packed, /*non_blocking=*/true);
     copied_.emplace(packed.device().type());
-    copied_->record(c10::impl::VirtualGuardImpl(packed.device().type()).getStream(packed.device()));
+    record(*copied_, packed.device());
   }
 
   [[nodiscard]] double loss() const override { return values()[0]; }
@@ -38,7 +42,27 @@ class HostResults final : public DeviceResults {
   std::optional<c10::Event> copied_;
 };
 
+class EventMark final : public DeviceMark {
+ public:
+  explicit EventMark(const torch::Device& device) : event_(device.type(), c10::EventFlag::BACKEND_DEFAULT) {
+    record(event_, device);
+  }
+
+  [[nodiscard]] double since(const DeviceMark& before) const override {
+    event_.synchronize();
+    return dynamic_cast<const EventMark&>(before).event_.elapsedTime(event_) / 1000.0;
+  }
+
+ private:
+  c10::Event event_;  // BACKEND_DEFAULT: with a time
+};
+
 }  // namespace
+
+std::shared_ptr<const DeviceMark> mark_work(const torch::Device& device) {
+  if (device.is_cpu()) return nullptr;
+  return std::make_shared<const EventMark>(device);
+}
 
 std::shared_ptr<const DeviceResults> copy_to_host(const torch::Tensor& packed) {
   return std::make_shared<const HostResults>(packed);

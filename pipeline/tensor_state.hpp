@@ -20,6 +20,9 @@ std::shared_ptr<const DeviceResults> copy_to_host(const torch::Tensor& packed);
 /// Whether reading the results would wait for the device.
 bool is_pending(const DeviceResults& results);
 
+/// Marks where a GPU's current stream is now; null on a CPU.
+std::shared_ptr<const DeviceMark> mark_work(const torch::Device& device);
+
 /// Puts a module's convolution weights into channels-last memory, the format every supernet runs in.
 void to_channels_last(torch::nn::Module& module);
 

@@ -115,16 +115,20 @@ class Method {
       constexpr bool said_there =
           (std::is_same_v<Tag, tags::trainable_alpha> && provides<Bilevel, tags::weights_only>) ||
           (std::is_same_v<Tag, tags::val_forward> && provides<A, tags::prunes_val>) ||
-          std::is_same_v<Tag, tags::fixed_split>;
+          std::is_same_v<Tag, tags::fixed_split> || std::is_same_v<Tag, tags::skip_limit> ||
+          refusals::is_of_mixing<Tag>;
       if constexpr (!provided && !said_there) static_assert(sizeof(refusals::NeedNobodyProvides<A, Tag>) > 0);
     });
     static_assert(sizeof(refusals::BesideOrder<Bilevel, A>) > 0);
+    static_assert(sizeof(refusals::OtherMixing<Relaxation, A>) > 0);
     static_assert(sizeof(refusals::ProgressivePruningOfMovingSets<DataPruning, A>) > 0);
     static_assert(sizeof(refusals::SelectionDoesNotFit<Space, A>) > 0);
+    static_assert(sizeof(refusals::SkipLimitElsewhere<Space, A>) > 0);
     return true;
   }
 
   static constexpr bool check() {
+    static_assert(sizeof(refusals::ScheduleCutShort<Shrinking, Stopping>) > 0);
     return boost::hana::unpack(
         roles::all, [](auto... role) { return (check_policy<Policy<typename decltype(role)::type>>() && ...); });
   }

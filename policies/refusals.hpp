@@ -81,6 +81,38 @@ struct SelectionDoesNotFit {
                 "selection rule does not fit the search space");
 };
 
+/// Measures and losses that hold for one way of mixing only.
+template <class Relaxation, class Policy>
+struct OtherMixing {
+  template <class Tag>
+  static constexpr bool missing = needs<Policy, Tag> && !provides<Relaxation, Tag>;
+  static_assert(!missing<tags::alpha_grad_is_strength>,
+                "operation strength equals the absolute alpha gradient only for softmax mixing; use the explicit "
+                "feature-based measure");
+  static_assert(!missing<tags::softmax_mixing>, "beta-decay is defined for softmax mixing");
+  static_assert(!missing<tags::removable_by_zero>, "soft pruning scales mixing weights to zero and needs raw mixing");
+  static_assert(!missing<tags::all_ops_run>, "this measure needs all candidate operations in the forward pass");
+};
+
+/// The capabilities whose absence OtherMixing tells.
+template <class Tag>
+inline constexpr bool is_of_mixing =
+    std::is_same_v<Tag, tags::alpha_grad_is_strength> || std::is_same_v<Tag, tags::softmax_mixing> ||
+    std::is_same_v<Tag, tags::removable_by_zero> || std::is_same_v<Tag, tags::all_ops_run>;
+
+template <class Space, class Selection>
+struct SkipLimitElsewhere {
+  static_assert(!(needs<Selection, tags::skip_limit> && !provides<Space, tags::skip_limit>),
+                "skip limit is defined for the DARTS space");
+};
+
+/// Stopping early what ends in an architecture only where all epochs run.
+template <class Shrinking, class Stopping>
+struct ScheduleCutShort {
+  static_assert(!(provides<Shrinking, tags::shrinks_on_schedule> && provides<Stopping, tags::stops_early>),
+                "early stopping would cut the shrink schedule");
+};
+
 /// What an order refuses beside it; checked for the method's order and each of its policies.
 template <class Order, class Other>
 struct BesideOrder : NoAlphaTrained<Order, Other>,

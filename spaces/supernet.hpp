@@ -4,6 +4,8 @@
 #include <torch/torch.h>
 
 #include <cstdint>
+#include <flowdarts/spaces/support/error.hpp>
+#include <functional>
 #include <vector>
 
 namespace flowdarts {
@@ -25,6 +27,26 @@ inline torch::Tensor competing_softmax(const torch::Tensor& alpha, const ArchSha
   return torch::cat(groups);
 }
 
+/// Ops that compete with one another where a supernet is narrowed: all ops of `rows` consecutive rows of a matrix, of
+/// which `keep` are left in the end.
+struct OpGroup {
+  std::size_t matrix = 0;
+  std::int64_t first_row = 0;
+  std::int64_t rows = 1;
+  std::int64_t keep = 1;
+};
+
+/// Is shown the output [B, C, H, W] of a candidate op, before its weight, of the place (matrix, row, column).
+using OutputObserver =
+    std::function<void(std::size_t matrix, std::int64_t row, std::int64_t column, const torch::Tensor& output)>;
+
+/// Dropout behind the identity skips of the mixed ops (P-DARTS; VP-DARTS): every element is 0 with probability `rate`
+/// and divided by 1 - rate otherwise. What is dropped depends on `key` and on the place of the skip alone.
+struct SkipDropout {
+  double rate = 0;
+  std::uint64_t key = 0;
+};
+
 /// A supernet whose candidate ops are mixed by weights that come from outside: it holds the weights w, never alpha.
 class Supernet : public torch::nn::Module {
  public:
@@ -38,6 +60,25 @@ class Supernet : public torch::nn::Module {
   /// Whether a training-mode forward moves the running statistics of the batch norms. Off during passes that a step
   /// adds beyond its one forward on T and one on V (the finite differences of second-order DARTS).
   virtual void set_statistics_updates(bool enabled) = 0;
+
+  /// Whether a training-mode pass enqueues the same work on the device every time, so that a step can be recorded and
+  /// launched again (stages/graph_capture/): no value of a tensor is read on the host, nothing is drawn at random.
+  [[nodiscard]] virtual bool recordable() const { return false; }
+
+  /// Says for good which ops are left: a matrix of 0 and 1 for each of arch_shapes(). The weights of all others are 0
+  /// from now on, so a supernet need not run them; this one's way to do nothing about it is correct.
+  virtual void set_masks(const std::vector<torch::Tensor>& /* masks */) {}
+
+  /// Of the forward passes to come. Throws InputError where the supernet has no dropout.
+  virtual void set_skip_dropout(const SkipDropout& dropout) {
+    if (dropout.rate > 0) throw InputError("this form of the supernet has no dropout of skips; try --mixed-op oracle");
+  }
+
+  /// Shows every candidate of every cell in the forward passes to come; `none` has no output and is not shown. An empty
+  /// observer ends that. Throws InputError where single candidates cannot be seen.
+  virtual void set_output_observer(OutputObserver /* observer */) {
+    throw InputError("this form of the supernet does not show its candidates' outputs; try --mixed-op oracle");
+  }
 };
 
 }  // namespace flowdarts

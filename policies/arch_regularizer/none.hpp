@@ -8,7 +8,8 @@ namespace flowdarts {
 
 /// No extra loss on alpha. A regulariser has, in its place,
 ///   torch::Tensor loss(const std::vector<torch::Tensor>& alphas, std::int64_t epoch) const;
-/// a scalar that the arch step adds to L_V (epoch counts from 0).
+/// a scalar that the arch step adds to L_V (epoch counts from 0), or loss(alphas, masks, epoch) where it matters which
+/// ops are left.
 struct NoArchRegularizer {
   using role = roles::ArchRegularizer;
   static constexpr const char* name = "None";

@@ -4,6 +4,8 @@
 #include <flowdarts/policies/roles.hpp>
 #include <flowdarts/spaces/support/capabilities.hpp>
 #include <flowdarts/spaces/support/option.hpp>
+#include <utility>
+#include <vector>
 
 namespace flowdarts {
 
@@ -12,17 +14,22 @@ namespace flowdarts {
 struct FirstOrder {
   using role = roles::Bilevel;
   static constexpr const char* name = "FirstOrder";
-  static constexpr auto provides = capabilities<tags::val_forward, tags::alpha_grad>;
+  static constexpr auto provides = capabilities<tags::val_forward, tags::held_out_val, tags::alpha_grad>;
   static constexpr auto needs = capabilities<tags::trainable_alpha>;
   using Options = NoOptions;
   static constexpr bool needs_train_batch = false;
+  static constexpr bool recordable = true;
 
   explicit FirstOrder(const Options& = {}) {}
 
   /// One forward and one backward pass on V. No weight gradient is computed.
   [[nodiscard]] ArchGradient arch_gradient(const BilevelProblem& problem) const {
     Evaluation val = problem.val_loss();
-    return {torch::autograd::grad({val.loss}, problem.alphas), std::move(val)};
+    std::vector<torch::Tensor> inputs = problem.alphas;
+    inputs.insert(inputs.end(), val.op_weights.begin(), val.op_weights.end());
+    std::vector<torch::Tensor> gradients = torch::autograd::grad({val.loss}, inputs);
+    std::vector<torch::Tensor> of_alphas = take_front(gradients, problem.alphas.size());
+    return {std::move(of_alphas), std::move(gradients), std::move(val)};
   }
 };
 

@@ -10,8 +10,9 @@ namespace flowdarts {
 
 /// A loss and what it was computed from.
 struct Evaluation {
-  torch::Tensor loss;    ///< scalar, attached to the graph of w and alpha
-  torch::Tensor logits;  ///< [B, classes]; undefined where there are none
+  torch::Tensor loss;                     ///< scalar, attached to the graph of w and alpha
+  torch::Tensor logits;                   ///< [B, classes]; undefined where there are none
+  std::vector<torch::Tensor> op_weights;  ///< of the pass, between alpha and the loss in its graph
 };
 
 /// The state of one step as a bilevel policy sees it. The tensors are the live ones: changing them changes the
@@ -28,10 +29,20 @@ struct BilevelProblem {
   std::function<void(bool)> set_statistics_updates;  ///< whether a forward pass moves batch norm's running statistics
 };
 
-/// The gradient an arch step follows, and the forward pass on V it came from.
+/// The gradient an arch step follows, and the pass on V it came from.
 struct ArchGradient {
   std::vector<torch::Tensor> gradients;  ///< of L_V with respect to each of BilevelProblem::alphas
+  std::vector<torch::Tensor>
+      op_weight_gradients;  ///< of L_V with respect to each of val.op_weights, in that pass alone
   Evaluation val;
 };
+
+/// Splits the gradients of one loss with respect to alphas, op weights and whatever follows.
+inline std::vector<torch::Tensor> take_front(std::vector<torch::Tensor>& gradients, std::size_t count) {
+  const auto end = gradients.begin() + static_cast<std::ptrdiff_t>(count);
+  std::vector<torch::Tensor> front(gradients.begin(), end);
+  gradients.erase(gradients.begin(), end);
+  return front;
+}
 
 }  // namespace flowdarts

@@ -22,11 +22,12 @@ class SavedWeights {
     for (std::size_t i = 0; i < live_.size(); ++i) torch::Tensor(live_[i]).copy_(saved_[i]);
   }
 
-  /// w = saved + scale * direction
-  void displace(double scale, const std::vector<torch::Tensor>& direction) const {
+  /// w = saved + scale * direction; scale: a number, or a tensor of no dimensions.
+  template <class Scale>
+  void displace(const Scale& scale, const std::vector<torch::Tensor>& direction) const {
     const torch::NoGradGuard no_grad;
     for (std::size_t i = 0; i < live_.size(); ++i) {
-      torch::Tensor(live_[i]).copy_(saved_[i]).add_(direction[i], scale);
+      torch::Tensor(live_[i]).copy_(saved_[i]).add_(direction[i] * scale);
     }
   }
 
@@ -68,28 +69,27 @@ ArchGradient SecondOrder::arch_gradient(const BilevelProblem& problem) const {
 
   Evaluation val = problem.val_loss();
   std::vector<torch::Tensor> inputs = problem.alphas;
+  inputs.insert(inputs.end(), val.op_weights.begin(), val.op_weights.end());
   inputs.insert(inputs.end(), problem.weights.begin(), problem.weights.end());
-  std::vector<torch::Tensor> gradients = torch::autograd::grad({val.loss}, inputs);
-  const std::vector<torch::Tensor> direction(gradients.begin() + static_cast<std::ptrdiff_t>(problem.alphas.size()),
-                                             gradients.end());
-  gradients.resize(problem.alphas.size());
+  std::vector<torch::Tensor> direction = torch::autograd::grad({val.loss}, inputs);
+  std::vector<torch::Tensor> gradients = take_front(direction, problem.alphas.size());
+  std::vector<torch::Tensor> of_op_weights = take_front(direction, val.op_weights.size());
 
+  // The norm stays on the device: a host that branched on it would wait for a GPU.
   std::vector<torch::Tensor> norms;
   for (const torch::Tensor& part : direction) norms.push_back(part.detach().to(torch::kDouble).norm());
-  const double norm = torch::stack(norms).norm().item<double>();
-  if (norm >= smallest_norm) {
-    const StatisticsHeld held(problem.set_statistics_updates);
-    const double eps = radius_ / norm;
-    saved.displace(eps, direction);
-    const std::vector<torch::Tensor> plus = torch::autograd::grad({problem.train_loss().loss}, problem.alphas);
-    saved.displace(-eps, direction);
-    const std::vector<torch::Tensor> minus = torch::autograd::grad({problem.train_loss().loss}, problem.alphas);
-    const torch::NoGradGuard no_grad;
-    for (std::size_t i = 0; i < gradients.size(); ++i) {
-      gradients[i] = gradients[i] - (plus[i] - minus[i]) * (xi / (2.0 * eps));
-    }
-  }
-  return {std::move(gradients), std::move(val)};
+  const torch::Tensor norm = torch::stack(norms).norm();
+  const torch::Tensor none = torch::zeros_like(norm);
+  const torch::Tensor eps = torch::where(norm >= smallest_norm, radius_ / norm, none);
+  const torch::Tensor slope = torch::where(norm >= smallest_norm, norm * (xi / (2.0 * radius_)), none);  // xi / (2 eps)
+  const StatisticsHeld held(problem.set_statistics_updates);
+  saved.displace(eps, direction);
+  const std::vector<torch::Tensor> plus = torch::autograd::grad({problem.train_loss().loss}, problem.alphas);
+  saved.displace(-eps, direction);
+  const std::vector<torch::Tensor> minus = torch::autograd::grad({problem.train_loss().loss}, problem.alphas);
+  const torch::NoGradGuard no_grad;
+  for (std::size_t i = 0; i < gradients.size(); ++i) gradients[i] = gradients[i] - (plus[i] - minus[i]) * slope;
+  return {std::move(gradients), std::move(of_op_weights), std::move(val)};
 }
 
 }  // namespace flowdarts

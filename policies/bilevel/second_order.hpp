@@ -12,7 +12,8 @@ namespace flowdarts {
 struct SecondOrder {
   using role = roles::Bilevel;
   static constexpr const char* name = "SecondOrder";
-  static constexpr auto provides = capabilities<tags::val_forward, tags::alpha_grad, tags::unrolled>;
+  static constexpr auto provides =
+      capabilities<tags::val_forward, tags::held_out_val, tags::alpha_grad, tags::unrolled>;
   static constexpr auto needs = capabilities<tags::trainable_alpha>;
   struct Options {
     BOOST_HANA_DEFINE_STRUCT(
@@ -24,7 +25,8 @@ struct SecondOrder {
   explicit SecondOrder(const Options& options = {}) : radius_(options.radius) {}
 
   /// One pass on T, one on V at w', two on T for the difference. w is restored bit for bit, also when a pass throws;
-  /// running statistics move only in the pass on V. Where ||dL_V/dw'|| < 1e-12 the second-order term is 0.
+  /// running statistics move only in the pass on V. Where ||dL_V/dw'|| < 1e-12 the second-order term is 0. Never waits
+  /// for a GPU.
   [[nodiscard]] ArchGradient arch_gradient(const BilevelProblem& problem) const;
 
  private:

@@ -1,13 +1,14 @@
 #pragma once
 
 #include <flowdarts/policies/data_pruning/rule.hpp>
-#include <flowdarts/policies/options/preset.hpp>
 #include <flowdarts/policies/roles.hpp>
 #include <flowdarts/spaces/support/capabilities.hpp>
 #include <flowdarts/spaces/support/error.hpp>
 #include <flowdarts/spaces/support/option.hpp>
+#include <flowdarts/spaces/support/preset.hpp>
 #include <flowdarts/spaces/support/split.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace flowdarts {
@@ -42,7 +43,7 @@ struct BilevelDataPruning {
   explicit BilevelDataPruning(Options options = {}) : options_(std::move(options)) {}
 
   /// Presets that end at the shares of the data the paper reports, each with its number of epochs.
-  static std::vector<Preset> presets() {
+  static std::vector<Preset> presets(std::string_view /* space */) {
     const auto make = [](std::string preset, std::string help, std::string epochs, std::string window,
                          std::string train, std::string val) {
       return Preset{std::move(preset),
@@ -52,7 +53,9 @@ struct BilevelDataPruning {
                      {"prune-ratio-train", std::move(train)},
                      {"prune-ratio-val", std::move(val)}}};
     };
-    return {make("bdp-c10", "100 epochs, ends at 4.6 % of the data", "100", "5", "0.15", "0.15"),
+    return {make("paper", "", "100", "5", "0.15", "0.15"),
+            {.name = "quick", .values = {{"prune-window", "2"}}},
+            make("bdp-c10", "100 epochs, ends at 4.6 % of the data", "100", "5", "0.15", "0.15"),
             make("bdp-50", "50 epochs, ends at 4.0 %", "50", "5", "0.3", "0.3"),
             make("bdp-asym", "50 epochs, ends at 4.2 %", "50", "2", "0.1", "0.2"),
             make("bdp-mobile", "30 epochs, ends at 23 %", "30", "3", "0.15", "0.15")};

@@ -5,10 +5,16 @@
 #include <flowdarts/policies/roles.hpp>
 #include <flowdarts/spaces/support/capabilities.hpp>
 #include <flowdarts/spaces/support/option.hpp>
+#include <vector>
 
 namespace flowdarts {
 
-/// Ranks candidate ops by their mixing weight (DARTS, section 2.4). For softmax the order is that of alpha itself.
+/// Ranks ops by the weight that alpha gives them (DARTS, section 2.4), or by its absolute value where weights may be
+/// negative. A measure that is not known at every moment gives no matrices until it is; one that takes passes of its
+/// own has, beside scores(),
+///   void measure(Setting& setting);
+///   bool measures_after(std::int64_t completed_epochs) const;
+/// (see ValidationAccuracy).
 struct Magnitude {
   using role = roles::Importance;
   static constexpr const char* name = "Magnitude";
@@ -18,10 +24,11 @@ struct Magnitude {
 
   explicit Magnitude(const Options& = {}) {}
 
-  /// Larger is better. weights: the relaxation of alpha; both [rows, columns].
-  [[nodiscard]] torch::Tensor scores(const torch::Tensor& alpha, const torch::Tensor& weights) const {
-    (void)alpha;
-    return weights;
+  /// Larger is better. op_weights: the relaxation of alpha, matrices [rows, columns]; as many of the same sizes.
+  [[nodiscard]] std::vector<torch::Tensor> scores(const std::vector<torch::Tensor>& op_weights) const {
+    std::vector<torch::Tensor> sizes;
+    for (const torch::Tensor& matrix : op_weights) sizes.push_back(matrix.abs());
+    return sizes;
   }
 };
 

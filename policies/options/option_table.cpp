@@ -141,6 +141,16 @@ OptionRow& OptionTable::row_of_flag(std::string_view flag, std::string_view wher
   throw InputError(std::string(where) + ": no option --" + std::string(flag));
 }
 
+void OptionTable::add_preset(const Preset& preset) {
+  const auto known = std::ranges::find(presets_, preset.name, &Preset::name);
+  if (known == presets_.end()) {
+    presets_.push_back(preset);
+    return;
+  }
+  known->values.insert(known->values.end(), preset.values.begin(), preset.values.end());
+  if (known->help.empty()) known->help = preset.help;
+}
+
 void OptionTable::apply_preset(std::string_view name) {
   std::vector<std::string> known;
   for (const Preset& preset : presets_) {
@@ -283,7 +293,8 @@ std::string OptionTable::help(std::string_view program, std::string_view method,
   line("--resume", "continue the search in --out");
   line("--config FILE.toml", "read options from a file (the command line wins)");
   std::string names;
-  for (const Preset& preset : presets_) names += (names.empty() ? "" : ", ") + preset.name + " (" + preset.help + ")";
+  for (const Preset& preset : presets_)
+    names += (names.empty() ? "" : ", ") + preset.name + (preset.help.empty() ? "" : " (" + preset.help + ")");
   if (!names.empty()) line("--preset NAME", names);
   std::string section;
   for (const OptionRow& row : rows_) {

@@ -2,8 +2,8 @@
 // Options at run time: one table built from the options structs serves the command line, TOML, --help and config.toml.
 
 #include <filesystem>
-#include <flowdarts/policies/options/preset.hpp>
 #include <flowdarts/spaces/support/option.hpp>
+#include <flowdarts/spaces/support/preset.hpp>
 #include <functional>
 #include <span>
 #include <string>
@@ -55,7 +55,9 @@ class OptionTable {
   template <class Options>
   void add(const std::string& section, const std::string& prefix, Options& options);
 
-  void add_preset(Preset preset) { presets_.push_back(std::move(preset)); }
+  /// One of a name that is there already is added to it: its values come later, so they win; its help is shown where
+  /// there was none.
+  void add_preset(const Preset& preset);
 
   /// Reads a TOML file: every key must be known and every value in its range; [search] must name `method` and `space`
   /// where it is present. Throws InputError with the file, the line and the nearest known name.

@@ -8,6 +8,7 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <flowdarts/spaces/mixed_op/device_values.hpp>
 #include <flowdarts/spaces/mixed_op/rows.hpp>
 #include <initializer_list>
 #include <string>
@@ -41,6 +42,19 @@ __device__ inline T narrow(Compute<T> x) {
     return {__bfloat16_as_ushort(__float2bfloat16_rn(x))};
   } else {
     return x;
+  }
+}
+
+__device__ inline double read(const DeviceValues& values, std::int64_t i, double fallback) {
+  if (values.data == nullptr) return fallback;
+  return values.wide ? static_cast<const double*>(values.data)[i] : static_cast<const float*>(values.data)[i];
+}
+
+__device__ inline void write(const DeviceValues& values, std::int64_t i, double value) {
+  if (values.wide) {
+    static_cast<double*>(values.data)[i] = value;
+  } else {
+    static_cast<float*>(values.data)[i] = static_cast<float>(value);
   }
 }
 

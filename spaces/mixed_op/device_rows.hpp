@@ -5,6 +5,7 @@
 #include <c10/cuda/CUDAStream.h>
 
 #include <algorithm>
+#include <flowdarts/spaces/mixed_op/device_values.hpp>
 #include <flowdarts/spaces/mixed_op/tensors.hpp>
 #include <string>
 
@@ -60,6 +61,21 @@ inline torch::Tensor as_rows(const torch::Tensor& x) {
 template <class T>
 Rows<T> device_rows(const torch::Tensor& x) {
   return {static_cast<T*>(x.data_ptr()), pixel_stride(x)};
+}
+
+/// A tensor's memory as the kernels take parameters; null for an undefined one.
+inline void* device_data(const torch::Tensor& tensor) {
+  return tensor.defined() ? tensor.data_ptr() : nullptr;
+}
+
+/// A contiguous tensor of float or double, or an undefined one.
+inline DeviceValues device_values(const torch::Tensor& tensor) {
+  return {device_data(tensor), tensor.defined() && tensor.scalar_type() == torch::kDouble};
+}
+
+/// Uninitialised memory on the device of `like`.
+inline torch::Tensor scratch_bytes(std::size_t count, const torch::Tensor& like) {
+  return torch::empty({static_cast<std::int64_t>(count)}, like.options().dtype(torch::kByte));
 }
 
 }  // namespace flowdarts::mixed_op

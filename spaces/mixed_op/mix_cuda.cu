@@ -9,19 +9,6 @@ namespace {
 constexpr int pixels_at_once = 4;     // of a thread that writes results
 constexpr int pixels_in_float = 256;  // at most so many are summed before the sum goes to double
 
-__device__ double read(const DeviceValues& values, std::int64_t i, double fallback) {
-  if (values.data == nullptr) return fallback;
-  return values.wide ? static_cast<const double*>(values.data)[i] : static_cast<const float*>(values.data)[i];
-}
-
-__device__ void write(const DeviceValues& values, std::int64_t i, double value) {
-  if (values.wide) {
-    static_cast<double*>(values.data)[i] = value;
-  } else {
-    static_cast<float*>(values.data)[i] = static_cast<float>(value);
-  }
-}
-
 __host__ __device__ bool of_batch(TermNorm norm) {
   return norm == TermNorm::batch || norm == TermNorm::updating;
 }
@@ -169,7 +156,7 @@ __global__ __launch_bounds__(block_threads) void forward_kernel(const __grid_con
       variance = read({term.running_var, mix.wide}, c, 1);
     }
     if (threadIdx.x % 32 != 0) continue;
-    const double weight = read(mix.weights, t, 1);
+    const double weight = read(mix.weights, mix.terms[t].place, 1);
     double slope = weight, offset = 0;
     if (term.norm != TermNorm::none) {
       const double inverse_std = 1 / sqrt(variance + mix.eps);
@@ -202,7 +189,7 @@ __global__ __launch_bounds__(block_threads) void forward_kernel(const __grid_con
       for (int v = 0; v < V; ++v) sum[u][v] = static_cast<A>(shift[v]);
     }
     for (int t = 0; t < mix.count; ++t) {
-      if (read(mix.weights, t, 1) == 0) continue;
+      if (read(mix.weights, mix.terms[t].place, 1) == 0) continue;
       const Rows<const T> x = mix.terms[t].x;
       A scale[V];
       load_coefficients<V>(scratch.scale + t * channels + c, scale);
@@ -221,11 +208,11 @@ __global__ __launch_bounds__(block_threads) void forward_kernel(const __grid_con
     for (int u = 0; u < pixels_at_once; ++u) {
       const std::int64_t p = begin + u * split.lanes;
       if (p >= mix.pixels) break;
-      if (mix.relu) {
+      if (mix.out.data != nullptr) store<V>(sum[u], mix.out.data + p * mix.out.stride + c);
+      if (mix.rectified.data == nullptr) continue;
 #pragma unroll
-        for (int v = 0; v < V; ++v) sum[u][v] = sum[u][v] < 0 ? A(0) : sum[u][v];  // NaN stays
-      }
-      store<V>(sum[u], mix.out.data + p * mix.out.stride + c);
+      for (int v = 0; v < V; ++v) sum[u][v] = sum[u][v] < 0 ? A(0) : sum[u][v];  // NaN stays
+      store<V>(sum[u], mix.rectified.data + p * mix.rectified.stride + c);
     }
   }
 }
@@ -280,7 +267,8 @@ template <class T>
 __device__ bool needs_dot(const MixBackward<T>& mix, int t) {
   if (mix.dweights.data != nullptr) return true;
   const MixBackwardTerm<T>& term = mix.terms[t];
-  return read(mix.weights, t, 1) != 0 && (term.dgamma != nullptr || (of_batch(term.norm) && term.dx.data != nullptr));
+  return read(mix.weights, mix.terms[t].place, 1) != 0 &&
+         (term.dgamma != nullptr || (of_batch(term.norm) && term.dx.data != nullptr));
 }
 
 template <class T>
@@ -344,7 +332,7 @@ __global__ __launch_bounds__(block_threads) void backward_kernel(
     if (totals) total = sum_segments(scratch.partials + mix.count * segments * channels + c, segments, channels);
     if (needs_dot(mix, t)) dot = sum_segments(scratch.partials + t * segments * channels + c, segments, channels);
     if (threadIdx.x % 32 != 0) continue;
-    const double weight = read(mix.weights, t, 1);
+    const double weight = read(mix.weights, mix.terms[t].place, 1);
     double slope = weight, along_x = 0, shift = 0, along_weight = dot;
     if (term.norm != TermNorm::none) {
       const double mean = mix.statistics[t * 2 * channels + c];
@@ -373,7 +361,7 @@ __global__ __launch_bounds__(block_threads) void backward_kernel(
   if (mix.dweights.data != nullptr) {
     for (std::int64_t t = warp; t < mix.count; t += warps) {
       const double sum = sum_segments(scratch.along + t * channels, channels, 1);
-      if (threadIdx.x % 32 == 0) write(mix.dweights, t, sum);
+      if (threadIdx.x % 32 == 0) write(mix.dweights, mix.terms[t].place, sum);
     }
   }
   const std::int64_t tile = static_cast<std::int64_t>(split.lanes) * pixels_at_once;
@@ -392,7 +380,7 @@ __global__ __launch_bounds__(block_threads) void backward_kernel(
     for (int t = 0; t < mix.count; ++t) {
       const MixBackwardTerm<T>& term = mix.terms[t];
       if (term.dx.data == nullptr) continue;
-      const bool closed = read(mix.weights, t, 1) == 0;
+      const bool closed = read(mix.weights, mix.terms[t].place, 1) == 0;
       A a[V], b[V], d[V];
       load_coefficients<V>(scratch.a + t * channels + c, a);
       load_coefficients<V>(scratch.b + t * channels + c, b);
@@ -463,7 +451,8 @@ std::size_t mix_backward_scratch(int terms, std::int64_t pixels, std::int64_t ch
 
 template <class T>
 std::string mix_forward_cuda(const MixForward<T>& mix, void* stream) {
-  bool vectors = takes_vectors<T>(mix.out.data, mix.out.stride, mix.channels);
+  bool vectors = takes_vectors<T>(mix.out.data, mix.out.stride, mix.channels) &&
+                 takes_vectors<T>(mix.rectified.data, mix.rectified.stride, mix.channels);
   for (int t = 0; t < mix.count; ++t) {
     vectors = vectors && takes_vectors<T>(mix.terms[t].x.data, mix.terms[t].x.stride, mix.channels);
   }

@@ -3,6 +3,7 @@
 // with its reductions inside. Nothing here waits for the device; sums are always added in the same order. All
 // pointers are to device memory; matrices are [pixels, channels] in channels-last memory. T: float, double or Bf16.
 
+#include <flowdarts/spaces/mixed_op/device_values.hpp>
 #include <flowdarts/spaces/mixed_op/rows.hpp>
 
 #include <cstddef>
@@ -12,12 +13,6 @@
 namespace flowdarts::mixed_op {
 
 inline constexpr int max_mix_terms = 48;  // as many as fit in the arguments of a kernel
-
-/// An array of float or, where `wide`, double. Null: none.
-struct DeviceValues {
-  void* data = nullptr;
-  bool wide = false;
-};
 
 /// What a term is normalised with.
 enum class TermNorm : std::uint8_t {
@@ -35,20 +30,21 @@ struct MixForwardTerm {
   void* running_mean = nullptr;  // [channels], where the norm needs it; no two terms move the same one
   void* running_var = nullptr;
   TermNorm norm = TermNorm::none;
+  std::int32_t place = 0;  // of its weight among the weights; no two terms share one
 };
 
-/// out = sum_t weights[t] norm_t(x_t), then max(out, 0) where `relu`. A term of weight 0 is read for its statistics
+/// out = sum_t weights[place of t] norm_t(x_t), rectified = max(out, 0). A term of weight 0 is read for its statistics
 /// alone.
 template <class T>
 struct MixForward {
   MixForwardTerm<T> terms[max_mix_terms];
   int count = 0;
-  bool relu = false;
   bool wide = false;  // the arrays of the terms are of double, else of float
   std::int64_t pixels = 0;
   std::int64_t channels = 0;
-  DeviceValues weights;  // [count], or none: 1
-  Rows<T> out;
+  DeviceValues weights;          // or none: 1
+  Rows<T> out;                   // written; null where nobody asks
+  Rows<T> rectified;             // the same
   double* statistics = nullptr;  // [count, 2, channels], written: mean and 1 / sqrt(variance + eps) of normalised terms
   void* scratch = nullptr;       // mix_forward_scratch() bytes, aligned to 16
   double eps = 0;
@@ -64,6 +60,7 @@ struct MixBackwardTerm {
   void* dbeta = nullptr;
   Rows<T> dx;  // written; null where nobody asks
   TermNorm norm = TermNorm::none;
+  std::int32_t place = 0;  // as in the forward pass
 };
 
 /// The gradients of MixForward that are asked for, given g = dL/dout.
@@ -75,9 +72,9 @@ struct MixBackward {
   std::int64_t pixels = 0;
   std::int64_t channels = 0;
   DeviceValues weights;   // as in the forward pass
-  DeviceValues dweights;  // [count], written; none where nobody asks
+  DeviceValues dweights;  // written at the terms' places; none where nobody asks
   Rows<const T> g;
-  Rows<const T> gate;                  // out of a mix with ReLU, else null: g counts where gate > 0
+  Rows<const T> gate;  // the rectified result where that is what g belongs to, else null: g counts where gate > 0
   const double* statistics = nullptr;  // as the forward pass left them
   void* scratch = nullptr;             // mix_backward_scratch() bytes, aligned to 16
 };

@@ -85,7 +85,7 @@ void moments_of(Rows<const T> x, PixelRange pixels, std::int64_t channels, doubl
 template <class T>
 void weighted_sum_of(std::span<const ScaledTerm<T>> terms, const Compute<T>* shift,
                      std::span<const Rows<const T>> gated, Rows<const T> gate, PixelRange pixels, std::int64_t channels,
-                     Rows<T> sum, Rows<T> rectified) {
+                     Rows<T> sum, Rows<T> relu) {
   using A = Compute<T>;
   for_blocks(pixels, channels, [&](std::int64_t begin, std::int64_t end) HWY_ATTR {
     for_channel_blocks<A>(channels, [&](auto d, std::int64_t c) HWY_ATTR {
@@ -93,10 +93,7 @@ void weighted_sum_of(std::span<const ScaledTerm<T>> terms, const Compute<T>* shi
       const auto start = shift != nullptr ? load(d, shift + c) : zero;
       const auto finish = [&](std::int64_t p, auto value) HWY_ATTR {
         if (sum) store(value, d, sum.data + p * sum.stride + c);
-        if (rectified) {
-          const auto positive = hn::IfThenZeroElse(hn::Le(value, zero), value);  // lets NaN through
-          store(positive, d, rectified.data + p * rectified.stride + c);
-        }
+        if (relu) store(rectified(value), d, relu.data + p * relu.stride + c);
       };
       const auto open = [&](std::int64_t p, auto value) HWY_ATTR {
         const auto mask = hn::Gt(load(d, gate.data + p * gate.stride + c), zero);

@@ -17,25 +17,6 @@ struct InputNorm {
   std::size_t beta = Variables::none;
 };
 
-TermNorm norm_of(const BatchNorm* norm) {
-  if (norm == nullptr) return TermNorm::none;
-  if (!norm->uses_batch_statistics()) return TermNorm::running;
-  return norm->updates_statistics() ? TermNorm::updating : TermNorm::batch;
-}
-
-/// A tensor's memory as the kernels take parameters; null for an undefined one.
-void* data(const Tensor& tensor) {
-  return tensor.defined() ? tensor.data_ptr() : nullptr;
-}
-
-DeviceValues values(const Tensor& tensor) {
-  return {data(tensor), tensor.defined() && tensor.scalar_type() == torch::kDouble};
-}
-
-Tensor bytes(std::size_t count, const Tensor& like) {
-  return torch::empty({static_cast<std::int64_t>(count)}, like.options().dtype(torch::kByte));
-}
-
 /// What the backward pass knows besides the tensors that autograd keeps: inputs, op weights, gammas and betas in the
 /// order of the variables, then the statistics and, of a mix with ReLU, the result.
 struct MixState : torch::CustomClassHolder {
@@ -69,25 +50,25 @@ class MixOnGpu : public torch::autograd::Function<MixOnGpu> {
         torch::empty({static_cast<std::int64_t>(count), 2, channels}, out.options().dtype(torch::kDouble));
     const DeviceStream stream(out);
     if (pixels > 0 && channels > 0) {
-      const Tensor scratch = bytes(mix_forward_scratch(static_cast<int>(count), pixels, channels), out);
+      const Tensor scratch = scratch_bytes(mix_forward_scratch(static_cast<int>(count), pixels, channels), out);
       with_type(out.scalar_type(), [&]<class T>() {
         MixForward<T> mix;
         for (std::size_t k = 0; k < count; ++k) {
           const InputNorm& norm = state->norms[k];
           mix.terms[k] = {.x = device_rows<const T>(saved[k]),
-                          .gamma = data(at_place(saved, norm.gamma)),
-                          .beta = data(at_place(saved, norm.beta)),
-                          .running_mean = data(norm.running_mean),
-                          .running_var = data(norm.running_var),
-                          .norm = norm.norm};
+                          .gamma = device_data(at_place(saved, norm.gamma)),
+                          .beta = device_data(at_place(saved, norm.beta)),
+                          .running_mean = device_data(norm.running_mean),
+                          .running_var = device_data(norm.running_var),
+                          .norm = norm.norm,
+                          .place = static_cast<std::int32_t>(k)};
         }
         mix.count = static_cast<int>(count);
-        mix.relu = state->relu;
         mix.wide = state->wide;
         mix.pixels = pixels;
         mix.channels = channels;
-        mix.weights = values(at_place(saved, state->weights));
-        mix.out = device_rows<T>(out);
+        mix.weights = device_values(at_place(saved, state->weights));
+        (state->relu ? mix.rectified : mix.out) = device_rows<T>(out);
         mix.statistics = statistics.mutable_data_ptr<double>();
         mix.scratch = scratch.mutable_data_ptr();
         mix.eps = BatchNorm::eps;
@@ -126,26 +107,27 @@ class MixOnGpu : public torch::autograd::Function<MixOnGpu> {
       }
       return gradients;
     }
-    const Tensor scratch = bytes(mix_backward_scratch(static_cast<int>(count), pixels, channels), g);
+    const Tensor scratch = scratch_bytes(mix_backward_scratch(static_cast<int>(count), pixels, channels), g);
     with_type(g.scalar_type(), [&]<class T>() {
       const auto optional_rows = [](const Tensor& x) { return x.defined() ? device_rows<T>(x) : Rows<T>(); };
       MixBackward<T> mix;
       for (std::size_t k = 0; k < count; ++k) {
         const InputNorm& norm = state->norms[k];
         mix.terms[k] = {.x = device_rows<const T>(saved[k]),
-                        .gamma = data(at_place(saved, norm.gamma)),
-                        .beta = data(at_place(saved, norm.beta)),
-                        .dgamma = data(at_place(gradients, norm.gamma)),
-                        .dbeta = data(at_place(gradients, norm.beta)),
+                        .gamma = device_data(at_place(saved, norm.gamma)),
+                        .beta = device_data(at_place(saved, norm.beta)),
+                        .dgamma = device_data(at_place(gradients, norm.gamma)),
+                        .dbeta = device_data(at_place(gradients, norm.beta)),
                         .dx = optional_rows(gradients[k]),
-                        .norm = norm.norm};
+                        .norm = norm.norm,
+                        .place = static_cast<std::int32_t>(k)};
       }
       mix.count = static_cast<int>(count);
       mix.wide = state->wide;
       mix.pixels = pixels;
       mix.channels = channels;
-      mix.weights = values(at_place(saved, state->weights));
-      mix.dweights = values(at_place(gradients, state->weights));
+      mix.weights = device_values(at_place(saved, state->weights));
+      mix.dweights = device_values(at_place(gradients, state->weights));
       mix.g = device_rows<const T>(g);
       mix.gate = optional_rows(gate);
       mix.statistics = statistics.const_data_ptr<double>();
@@ -162,6 +144,12 @@ class MixOnGpu : public torch::autograd::Function<MixOnGpu> {
 };
 
 }  // namespace
+
+TermNorm norm_of(const BatchNorm* norm) {
+  if (norm == nullptr) return TermNorm::none;
+  if (!norm->uses_batch_statistics()) return TermNorm::running;
+  return norm->updates_statistics() ? TermNorm::updating : TermNorm::batch;
+}
 
 Tensor mix_on_gpu(std::span<const MixInput> inputs, const Tensor& weights, bool relu) {
   TORCH_CHECK(inputs.size() <= max_mix_terms, "a mix on a GPU has at most ", max_mix_terms, " inputs, found ",

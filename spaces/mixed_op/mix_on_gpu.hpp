@@ -1,6 +1,7 @@
 #pragma once
 
 #include <flowdarts/spaces/mixed_op/mix.hpp>
+#include <flowdarts/spaces/mixed_op/mix_cuda.hpp>
 
 namespace flowdarts::mixed_op {
 
@@ -9,5 +10,8 @@ namespace flowdarts::mixed_op {
 /// are a slice of the channels of a channels-last tensor are read where they lie. Runs on the current stream and never
 /// waits for it. The same bits in every run on one kind of device. Differentiable once.
 torch::Tensor mix_on_gpu(std::span<const MixInput> inputs, const torch::Tensor& weights, bool relu);
+
+/// What the present forward pass normalises a term with; norm: its batch norm or null.
+TermNorm norm_of(const BatchNorm* norm);
 
 }  // namespace flowdarts::mixed_op

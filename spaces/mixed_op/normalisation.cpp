@@ -42,18 +42,24 @@ void add_moments(Moments& all, const torch::Tensor& x, std::int64_t first, std::
       moments<T>(rows<const T>(x, first), range, channels, &means[part * channels], &squares[part * channels], to);
     });
   });
-  all.mean.resize(channels);
-  all.squares.resize(channels);
   for (std::int64_t part = 0; part < parts.count(); ++part) {
-    const auto count = static_cast<double>(std::min(parts.size, parts.pixels - part * parts.size));
-    const double together = all.count + count;
-    for (std::int64_t c = 0; c < channels; ++c) {
-      const double delta = means[part * channels + c] - all.mean[c];
-      all.mean[c] += delta * count / together;
-      all.squares[c] += squares[part * channels + c] + delta * delta * all.count * count / together;
-    }
-    all.count = together;
+    add_part(all, std::span(means).subspan(part * channels, channels),
+             std::span(squares).subspan(part * channels, channels),
+             static_cast<double>(std::min(parts.size, parts.pixels - part * parts.size)));
   }
+}
+
+// Chan, Golub, LeVeque (1979).
+void add_part(Moments& all, std::span<const double> mean, std::span<const double> squares, double count) {
+  all.mean.resize(mean.size());
+  all.squares.resize(mean.size());
+  const double together = all.count + count;
+  for (std::size_t c = 0; c < mean.size(); ++c) {
+    const double delta = mean[c] - all.mean[c];
+    all.mean[c] += delta * count / together;
+    all.squares[c] += squares[c] + delta * delta * all.count * count / together;
+  }
+  all.count = together;
 }
 
 Normalisation normalise(const BatchNorm& norm, const Moments& batch) {

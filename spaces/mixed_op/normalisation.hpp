@@ -20,6 +20,9 @@ struct Moments {
 void add_moments(Moments& all, const torch::Tensor& x, std::int64_t first, std::int64_t channels,
                  const torch::Tensor& copy = {});
 
+/// Adds `count` pixels of which the mean and the sum of squared deviations from it are known, both [channels].
+void add_part(Moments& all, std::span<const double> mean, std::span<const double> squares, double count);
+
 /// Of all channels of x.
 inline Moments moments(const torch::Tensor& x) {
   Moments all;

@@ -4,6 +4,8 @@
 
 #include <torch/torch.h>
 
+#include <flowdarts/spaces/mixed_op/skip_dropout.hpp>
+#include <flowdarts/spaces/supernet.hpp>
 #include <memory>
 #include <span>
 #include <string>
@@ -16,6 +18,27 @@ namespace flowdarts {
 class CandidateOp : public torch::nn::Module {
  public:
   virtual torch::Tensor forward(const torch::Tensor& x) = 0;
+  /// Whether the output is the input: the skip that dropout is for.
+  [[nodiscard]] virtual bool is_identity() const { return false; }
+};
+
+/// How the mixed ops of a supernet run beyond mixing, and where the pass under way is.
+struct MixedOpPass {
+  std::vector<std::vector<bool>> left;  ///< by matrix: row-major, whether an op is left; empty: all are
+  SkipDropout dropout;
+  OutputObserver observer;
+  std::int64_t cell = 0;  ///< the number of the cell that runs
+
+  /// From masks as Supernet::set_masks() takes them.
+  void set_masks(const std::vector<torch::Tensor>& masks) {
+    left.clear();
+    for (const torch::Tensor& mask : masks) {
+      const torch::Tensor host = mask.detach().to(torch::kCPU, torch::kDouble).contiguous();
+      const std::span<const double> values(host.const_data_ptr<double>(), static_cast<std::size_t>(host.numel()));
+      std::vector<bool>& matrix = left.emplace_back();
+      for (const double value : values) matrix.push_back(value != 0.0);
+    }
+  }
 };
 
 /// sum += term, where an undefined tensor is zero. `term` must be nobody else's: the sum may be built in its place.
@@ -38,11 +61,20 @@ class MixedOp : public torch::nn::Module {
     }
   }
 
-  /// weights: a 0-dimensional tensor a column. Undefined where no candidate lives: zero.
-  torch::Tensor forward(const torch::Tensor& x, std::span<const torch::Tensor> weights) {
+  /// weights: a 0-dimensional tensor a column. Undefined where no candidate lives: zero. `pass` holds for the op
+  /// weights of this row of this matrix.
+  torch::Tensor forward(const torch::Tensor& x, std::span<const torch::Tensor> weights, const MixedOpPass& pass = {},
+                        std::size_t matrix = 0, std::int64_t row = 0) {
     torch::Tensor sum;
     for (std::size_t k = 0; k < candidates_.size(); ++k) {
-      if (candidates_[k]) add_term(sum, candidates_[k]->forward(x) * weights[k]);
+      if (!candidates_[k]) continue;
+      if (!pass.left.empty() && !pass.left[matrix][static_cast<std::size_t>(row) * candidates_.size() + k]) continue;
+      torch::Tensor output = candidates_[k]->forward(x);
+      if (pass.observer) pass.observer(matrix, row, static_cast<std::int64_t>(k), output);
+      if (pass.dropout.rate > 0 && candidates_[k]->is_identity()) {
+        output = drop_skip(output, pass.dropout, pass.cell, row);
+      }
+      add_term(sum, output * weights[k]);
     }
     return sum;
   }

@@ -1,5 +1,4 @@
 #include <flowdarts/spaces/mixed_op/device_rows.hpp>
-#include <flowdarts/spaces/mixed_op/pool_cuda.hpp>
 #include <flowdarts/spaces/mixed_op/pool_on_gpu.hpp>
 #include <flowdarts/spaces/mixed_op/tensors.hpp>
 
@@ -8,8 +7,17 @@ namespace {
 
 using torch::Tensor;
 
-/// x: the input or the result, which have the same images and channels.
-DevicePool device_shape(const Tensor& x, const PoolGeometry& geometry) {
+Tensor empty_result(const Tensor& x, const DevicePool& shape) {
+  return empty_channels_last({shape.images, shape.channels, shape.out_height, shape.out_width}, x);
+}
+
+Tensor empty_gradient(const Tensor& g, const DevicePool& shape) {
+  return empty_channels_last({shape.images, shape.channels, shape.height, shape.width}, g);
+}
+
+}  // namespace
+
+DevicePool device_pool(const Tensor& x, const PoolGeometry& geometry) {
   const DevicePool device{.images = x.size(0),
                           .height = geometry.height,
                           .width = geometry.width,
@@ -23,18 +31,8 @@ DevicePool device_shape(const Tensor& x, const PoolGeometry& geometry) {
   return device;
 }
 
-Tensor empty_result(const Tensor& x, const DevicePool& shape) {
-  return empty_channels_last({shape.images, shape.channels, shape.out_height, shape.out_width}, x);
-}
-
-Tensor empty_gradient(const Tensor& g, const DevicePool& shape) {
-  return empty_channels_last({shape.images, shape.channels, shape.height, shape.width}, g);
-}
-
-}  // namespace
-
 Tensor average_pool_on_gpu(const Tensor& x, const PoolGeometry& geometry) {
-  const DevicePool shape = device_shape(x, geometry);
+  const DevicePool shape = device_pool(x, geometry);
   const DeviceStream stream(x);
   Tensor out = empty_result(x, shape);
   with_type(x.scalar_type(), [&]<class T>() {
@@ -44,7 +42,7 @@ Tensor average_pool_on_gpu(const Tensor& x, const PoolGeometry& geometry) {
 }
 
 Tensor average_pool_gradient_on_gpu(const Tensor& g, const PoolGeometry& geometry) {
-  const DevicePool shape = device_shape(g, geometry);
+  const DevicePool shape = device_pool(g, geometry);
   const DeviceStream stream(g);
   Tensor dx = empty_gradient(g, shape);
   with_type(g.scalar_type(), [&]<class T>() {
@@ -54,7 +52,7 @@ Tensor average_pool_gradient_on_gpu(const Tensor& g, const PoolGeometry& geometr
 }
 
 std::pair<Tensor, Tensor> max_pool_on_gpu(const Tensor& x, const PoolGeometry& geometry) {
-  const DevicePool shape = device_shape(x, geometry);
+  const DevicePool shape = device_pool(x, geometry);
   const DeviceStream stream(x);
   Tensor out = empty_result(x, shape);
   Tensor chosen = torch::empty_like(out, out.options().dtype(torch::kByte));
@@ -66,7 +64,7 @@ std::pair<Tensor, Tensor> max_pool_on_gpu(const Tensor& x, const PoolGeometry& g
 }
 
 Tensor max_pool_gradient_on_gpu(const Tensor& g, const Tensor& chosen, const PoolGeometry& geometry) {
-  const DevicePool shape = device_shape(g, geometry);
+  const DevicePool shape = device_pool(g, geometry);
   const DeviceStream stream(g);
   Tensor dx = empty_gradient(g, shape);
   with_type(g.scalar_type(), [&]<class T>() {

@@ -46,6 +46,12 @@ HWY_INLINE void store(hn::Vec<D> value, D /* d */, Bf16* to) {
   hn::StoreU(hn::DemoteTo(bits16, hn::BitCast(hn::RebindToSigned<decltype(bits32)>(), rounded)), bits16, &to->bits);
 }
 
+/// max(value, 0); lets NaN through.
+template <class V>
+HWY_INLINE V rectified(V value) {
+  return hn::IfThenZeroElse(hn::Le(value, hn::Zero(hn::DFromV<V>())), value);
+}
+
 /// Calls f(tag, c) for blocks of channels that cover [0, channels): whole vectors first, then halves, down to one lane.
 template <class T, std::size_t kLanes = HWY_LANES(T), class F>
 HWY_INLINE void for_channel_blocks(std::int64_t channels, const F& f, std::int64_t c = 0) {

@@ -17,6 +17,10 @@ inline torch::nn::Conv2dOptions conv_options(std::int64_t in, std::int64_t out, 
 /// How the layers around the cells are computed: as LibTorch does. The fused supernet has its own way.
 struct PlainLayers {
   static torch::Tensor conv(torch::nn::Conv2dImpl& conv, const torch::Tensor& x) { return conv.forward(x); }
+  /// 3x3, stride 1, as many channels as before, of an x that has no negative element.
+  static torch::Tensor conv_of_rectified(torch::nn::Conv2dImpl& conv, const torch::Tensor& x) {
+    return conv.forward(x);
+  }
   /// 2x2 average pool with stride 2.
   static torch::Tensor halve(const torch::Tensor& x) { return torch::avg_pool2d(x, /*kernel_size=*/2, /*stride=*/2); }
   static torch::Tensor norm(BatchNorm& norm, const torch::Tensor& x) { return norm.forward(x); }
@@ -42,7 +46,7 @@ class ResidualBlock : public torch::nn::Module {
   torch::Tensor forward(const torch::Tensor& x) {
     const torch::Tensor half = Layers::norm_relu(*norm1_, Layers::conv(*conv1_, torch::relu(x)));
     const torch::Tensor shortcut = Layers::conv(*shortcut_, Layers::halve(x));
-    return Layers::norm_add(*norm2_, Layers::conv(*conv2_, half), shortcut);
+    return Layers::norm_add(*norm2_, Layers::conv_of_rectified(*conv2_, half), shortcut);
   }
 
  private:

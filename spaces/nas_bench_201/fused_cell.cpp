@@ -1,7 +1,14 @@
+#include <flowdarts/spaces/mixed_op/conv_stack.hpp>
 #include <flowdarts/spaces/mixed_op/mix.hpp>
 #include <flowdarts/spaces/mixed_op/mix_kernels.hpp>
+#include <flowdarts/spaces/mixed_op/pointwise.hpp>
 #include <flowdarts/spaces/mixed_op/pool_kernels.hpp>
+#include <flowdarts/spaces/nas_bench_201/cell_plan.hpp>
 #include <flowdarts/spaces/nas_bench_201/fused_cell.hpp>
+
+#ifdef FLOWDARTS_CUDA
+#include <flowdarts/spaces/nas_bench_201/fused_cell_on_gpu.hpp>
+#endif
 
 namespace flowdarts::nas_bench_201 {
 
@@ -9,59 +16,25 @@ using mixed_op::Term;
 
 namespace {
 
-constexpr std::size_t source_nodes = cell_nodes - 1;
-constexpr std::array<int, 2> kernels{1, 3};
-
-constexpr int column_of_kernel(int kernel) {
-  return kernel == 1 ? column::nor_conv_1x1 : column::nor_conv_3x3;
-}
-
-}  // namespace
-
-/// One convolution among those stacked: the edge it lives on and its slot, the position of its channels.
-struct StackedConv {
-  std::size_t edge;
-  std::int64_t slot;
-  std::size_t position;  // among all convolutions of the cell
-  std::shared_ptr<const ReluConvBn> op;
-};
-
-/// What reads a node.
-struct SourcePlan {
-  std::array<std::vector<StackedConv>, kernels.size()> stacks;
-  std::vector<std::size_t> skips, pools;  // edges
-
-  [[nodiscard]] bool has_convs() const { return !stacks[0].empty() || !stacks[1].empty(); }
-};
-
-struct CellPlan {
-  std::array<SourcePlan, source_nodes> sources;
-  std::int64_t channels;
-};
-
-namespace {
-
 /// What the forward pass keeps of a node that others read.
 struct NodeState {
-  torch::Tensor x, rectified;
-  std::array<torch::Tensor, kernels.size()> weights;  // stacked
+  torch::Tensor x;
+  mixed_op::ConvStack convs;        // 3x3
+  mixed_op::Covariance covariance;  // where a 1x1 convolution needs it
 };
 
 /// A term of a node's mix: where it comes from.
 struct NodeTerm {
-  enum class Kind { conv, skip, pool };
-  Term term;
+  enum class Kind { conv_3x3, conv_1x1, skip, pool };
+  Term term;  // the output of a 3x3 convolution, else the node read
   Kind kind;
   std::size_t edge;
   int op;
-  std::size_t stack = 0;  // of a convolution
   const StackedConv* conv = nullptr;
-  mixed_op::InputGradient gradient;  // of a convolution's output, once the backward pass knows it
-};
+  std::optional<mixed_op::PointwiseConv> pointwise = {};  // of a 1x1 convolution
+  mixed_op::InputGradient gradient = {};                  // of a convolution's output, once the backward pass knows it
 
-/// Where the variables of one convolution and its batch norm stand.
-struct ConvPlaces {
-  std::size_t weight, bias, gamma, beta;
+  [[nodiscard]] const mixed_op::Normalisation& norm() const { return pointwise ? pointwise->norm() : *term.norm; }
 };
 
 struct CellState : torch::CustomClassHolder {
@@ -72,35 +45,13 @@ struct CellState : torch::CustomClassHolder {
   std::array<std::vector<NodeTerm>, cell_nodes> terms;  // of each node's mix, those of lower edges first
 };
 
-// Calls f(stacked convolution) source by source, stack by stack.
-template <class F>
-void for_each_conv(const CellPlan& plan, const F& f) {
-  for (const SourcePlan& source : plan.sources) {
-    for (const auto& stack : source.stacks) std::ranges::for_each(stack, f);
-  }
-}
-
-torch::Tensor stacked(std::span<const torch::Tensor> parts, at::ScalarType dtype) {
-  if (parts.empty()) return {};
-  const torch::Tensor all =
-      parts.size() == 1 ? parts[0].detach() : torch::cat(at::ITensorListRef(parts.data(), parts.size())).detach();
-  return all.to(dtype);
-}
-
-// Runs f(image) for the images [first, first + count) in parallel.
-template <class F>
-void for_each_image(std::int64_t first, std::int64_t count, const F& f) {
-  at::parallel_for(first, first + count, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t image = begin; image < end; ++image) f(image);
+// Makes room once a thread, then runs f(image, room) for all images in parallel.
+template <class Make, class F>
+void for_each_image(std::int64_t images, const Make& make, const F& f) {
+  at::parallel_for(0, images, 1, [&](std::int64_t begin, std::int64_t end) {
+    const auto room = make();
+    for (std::int64_t image = begin; image < end; ++image) f(image, room);
   });
-}
-
-/// Images whose convolutions, and the passes before and behind them, run together so that what lies between them stays
-/// in the cache: some MiB of stacked outputs. By shapes alone, so that results do not depend on the number of threads.
-std::int64_t group_size(const torch::Tensor& x, const SourcePlan& readers) {
-  const auto stacked = static_cast<std::int64_t>(readers.stacks[0].size() + readers.stacks[1].size());
-  const std::int64_t image_bytes = stacked * x.size(1) * x.size(2) * x.size(3) * x.element_size();
-  return std::max<std::int64_t>(1, (std::int64_t{8} << 20) / std::max<std::int64_t>(1, image_bytes));
 }
 
 mixed_op::PixelRange pixels_of(const torch::Tensor& x, std::int64_t image) {
@@ -108,168 +59,296 @@ mixed_op::PixelRange pixels_of(const torch::Tensor& x, std::int64_t image) {
   return {image * size, (image + 1) * size};
 }
 
-/// A weighted sum over an image, some of whose terms are pooled: as pooling is linear, one pool for all of them.
+/// A sum over one image of nodes or their gradients times 1x1 weights.
 template <class T>
-class PoolingSum {
+class PointwiseSum {
  public:
-  using Pool = void (*)(const T* in, const mixed_op::PoolGeometry& geometry, std::int64_t channels, T* out);
+  using A = mixed_op::Compute<T>;
 
-  /// `pool` is average_pool or its backward pass. like: a tensor of the terms' sizes.
-  PoolingSum(std::span<const Term> plain, std::span<const Term> pooled, Pool pool, const torch::Tensor& like)
-      : plain_(plain, like.size(1)),
-        pooled_(pooled, like.size(1)),
-        pools_(!pooled.empty()),
-        pool_(pool),
-        like_(like),
-        ones_(static_cast<std::size_t>(like.size(1)), mixed_op::Compute<T>(1)) {}
+  explicit PointwiseSum(std::int64_t channels) : channels_(channels), shift_(static_cast<std::size_t>(channels)) {}
+  /// matrix [C, C]: the channel of x first.
+  void add(const torch::Tensor& x, bool relu, std::span<const double> matrix) {
+    terms_.push_back({mixed_op::rows<const T>(x), relu});
+    matrices_.insert(matrices_.end(), matrix.begin(), matrix.end());
+  }
+  void add_shift(std::span<const double> shift) {
+    std::ranges::transform(shift, shift_, shift_.begin(), std::plus<>());
+  }
+  [[nodiscard]] bool empty() const { return terms_.empty(); }
+  [[nodiscard]] std::int64_t scratch() const {
+    return mixed_op::pointwise_scratch(channels_, static_cast<std::int64_t>(terms_.size()));
+  }
 
-  /// As weighted_sum() over one image.
-  void operator()(std::int64_t image, mixed_op::Rows<T> sum, mixed_op::Rows<T> rectified,
-                  std::span<const mixed_op::Rows<const T>> gated = {}, mixed_op::Rows<const T> gate = {}) const {
-    const mixed_op::PixelRange pixels = pixels_of(like_, image);
-    if (!pools_) return plain_(pixels, sum, rectified, {}, gated, gate);
-    const std::int64_t channels = like_.size(1);
-    const std::int64_t before = pixels.begin * channels;
-    const auto size = static_cast<std::size_t>((pixels.end - pixels.begin) * channels);
-    const auto mixed = std::make_unique_for_overwrite<T[]>(size);
-    const auto out = std::make_unique_for_overwrite<T[]>(size);
-    pooled_(pixels, mixed_op::Rows<T>{mixed.get() - before, channels}, {});
-    pool_(mixed.get(), {.height = like_.size(2), .width = like_.size(3)}, channels, out.get());
-    const mixed_op::ScaledTerm<T> term{{out.get() - before, channels}, ones_.data()};
-    plain_(pixels, sum, rectified, std::span(&term, 1), gated, gate);
+  void operator()(mixed_op::PixelRange pixels, T* out, A* scratch) const {
+    const std::vector<A> shift(shift_.begin(), shift_.end());
+    mixed_op::pointwise_sum<T>(terms_, matrices_.data(), shift.data(), pixels, channels_, out, scratch);
   }
 
  private:
+  std::int64_t channels_;
+  std::vector<mixed_op::PointwiseTerm<T>> terms_;
+  std::vector<A> matrices_;
+  std::vector<double> shift_;
+};
+
+/// A node, or the gradient of one, image by image: weighted terms; pooled ones, for which one pool is enough, as
+/// pooling is linear; and products with 1x1 weights.
+template <class T>
+class NodeSum {
+ public:
+  using Pool = void (*)(const T* in, const mixed_op::PoolGeometry& geometry, std::int64_t channels, T* out);
+  using Rows = mixed_op::Rows<T>;
+  using ConstRows = mixed_op::Rows<const T>;
+
+  /// What one image's sum needs room for.
+  struct Room {
+    std::unique_ptr<T[]> mixed, pooled, pointwise;
+    std::unique_ptr<mixed_op::Compute<T>[]> scratch;
+  };
+
+  /// `one_pool` is average_pool or its backward pass. like: a tensor of the terms' sizes.
+  NodeSum(std::span<const Term> plain, std::span<const Term> pooled, Pool one_pool, PointwiseSum<T> pointwise,
+          const torch::Tensor& like)
+      : plain_(plain, like.size(1)),
+        pooled_(pooled, like.size(1)),
+        pools_(!pooled.empty()),
+        pool_(one_pool),
+        pointwise_(std::move(pointwise)),
+        like_(like),
+        ones_(static_cast<std::size_t>(like.size(1)), mixed_op::Compute<T>(1)) {}
+
+  [[nodiscard]] Room room() const {
+    const auto size = static_cast<std::size_t>(like_.size(1) * like_.size(2) * like_.size(3));
+    const auto image = [&](bool needed) { return needed ? std::make_unique_for_overwrite<T[]>(size) : nullptr; };
+    return {image(pools_), image(pools_), image(!pointwise_.empty()),
+            std::make_unique_for_overwrite<mixed_op::Compute<T>[]>(static_cast<std::size_t>(pointwise_.scratch()))};
+  }
+
+  /// The sum of everything.
+  void operator()(std::int64_t image, Rows to, const Room& room) const {
+    std::vector<mixed_op::ScaledTerm<T>> more = pool(image, room);
+    if (!pointwise_.empty()) more.push_back({multiply(image, room), ones_.data()});
+    plain_(pixels_of(like_, image), to, {}, more);
+  }
+
+  /// The same, but the products, and dx where it is not null, count only where gate > 0.
+  void gated(std::int64_t image, Rows to, ConstRows gate, ConstRows dx, const Room& room) const {
+    std::vector<ConstRows> gated;
+    if (dx) gated.push_back(dx);
+    if (!pointwise_.empty()) gated.push_back(multiply(image, room));
+    plain_(pixels_of(like_, image), to, {}, pool(image, room), gated, gate);
+  }
+
+ private:
+  // Rows of one image, told as if the images before it were there.
+  [[nodiscard]] ConstRows in_place(std::int64_t image, const T* data) const {
+    return ConstRows{data, like_.size(1)}.from(-pixels_of(like_, image).begin);
+  }
+  [[nodiscard]] std::vector<mixed_op::ScaledTerm<T>> pool(std::int64_t image, const Room& room) const {
+    if (!pools_) return {};
+    const mixed_op::PixelRange pixels = pixels_of(like_, image);
+    pooled_(pixels, Rows{room.mixed.get(), like_.size(1)}.from(-pixels.begin), {});
+    pool_(room.mixed.get(), {.height = like_.size(2), .width = like_.size(3)}, like_.size(1), room.pooled.get());
+    return {{in_place(image, room.pooled.get()), ones_.data()}};
+  }
+  [[nodiscard]] ConstRows multiply(std::int64_t image, const Room& room) const {
+    pointwise_(pixels_of(like_, image), room.pointwise.get(), room.scratch.get());
+    return in_place(image, room.pointwise.get());
+  }
+
   mixed_op::WeightedSum<T> plain_, pooled_;
   bool pools_;
   Pool pool_;
+  PointwiseSum<T> pointwise_;
   torch::Tensor like_;
   std::vector<mixed_op::Compute<T>> ones_;
 };
 
-/// Makes node `j` of the cell, unless x is given: its mix, and its rectified form for the convolutions that read it.
-void make_node(CellState& state, std::size_t j, const torch::Tensor& like, torch::Tensor& x) {
-  std::vector<Term> plain, pooled;
-  const bool given = x.defined();
-  if (given) {
-    plain.push_back({.x = x});
-  } else {
-    x = mixed_op::empty_channels_last(like);
-    for (const NodeTerm& term : state.terms[j]) {
-      if (term.term.weight == 0.0) continue;
-      (term.kind == NodeTerm::Kind::pool ? pooled : plain).push_back(term.term);
-    }
-  }
-  torch::Tensor rectified;
-  if (j < source_nodes) {
-    if (state.plan->sources[j].has_convs()) rectified = mixed_op::empty_channels_last(like);
-    state.nodes[j].x = x;
-    state.nodes[j].rectified = rectified;
-  }
-  if (given && !rectified.defined()) return;
-  mixed_op::with_type(like.scalar_type(), [&]<class T>() {
-    using mixed_op::Rows;
-    const PoolingSum<T> sum(plain, pooled, mixed_op::average_pool<T>, like);
-    const Rows<T> to = given ? Rows<T>() : mixed_op::rows<T>(x);
-    const Rows<T> rectified_to = rectified.defined() ? mixed_op::rows<T>(rectified) : Rows<T>();
-    for_each_image(0, like.size(0), [&](std::int64_t image) { sum(image, to, rectified_to); });
-  });
+bool needs_covariance(const SourcePlan& readers) {
+  return std::ranges::any_of(readers.stacks[0],
+                             [](const StackedConv& conv) { return conv.op->norm().uses_batch_statistics(); });
 }
 
-/// Adds to the mixes of later nodes what reads node `i`: runs its convolutions.
-void run_readers(CellState& state, std::size_t i, std::span<const double> op_weights, torch::TensorList variables) {
-  NodeState& node = state.nodes[i];
-  const SourcePlan& plan = state.plan->sources[i];
-  const std::int64_t channels = state.plan->channels;
-  const auto weight_of = [&](std::size_t edge, int op) { return op_weights[edge * column::count + op]; };
-  std::array<torch::Tensor, kernels.size()> biases;
-  bool batch_statistics = false;
-  for (std::size_t s = 0; s < kernels.size(); ++s) {
-    std::vector<torch::Tensor> weights, own_biases;
-    for (const StackedConv& conv : plan.stacks[s]) {
-      const ConvPlaces& places = state.places[conv.position];
-      weights.push_back(variables[places.weight]);
-      if (places.bias != mixed_op::Variables::none) own_biases.push_back(variables[places.bias]);
-      batch_statistics |= conv.op->norm().uses_batch_statistics();
-    }
-    node.weights[s] = stacked(weights, node.x.scalar_type());
-    biases[s] = stacked(own_biases, node.x.scalar_type());
-  }
-  struct Output {
-    torch::Tensor x;
-    std::int64_t first = 0;  // channel
-    mixed_op::Moments moments;
-  };
-  std::array<std::array<Output, source_nodes>, kernels.size()> outputs;
-  const std::int64_t batch = node.x.size(0);
-  const std::int64_t step = batch_statistics ? std::min(batch, group_size(node.x, plan)) : batch;
-  for (std::int64_t first = 0; first < batch; first += step) {
-    const std::int64_t count = std::min(step, batch - first);
-    for (std::size_t s = 0; s < kernels.size(); ++s) {
-      if (plan.stacks[s].empty()) continue;
-      const torch::Tensor output = mixed_op::channels_last(
-          at::conv2d(node.rectified.narrow(0, first, count), node.weights[s], biases[s], 1, kernels[s] / 2));
-      for (const StackedConv& conv : plan.stacks[s]) {
-        Output& own = outputs[s][conv.slot];
-        const std::int64_t offset = conv.slot * channels;
-        torch::Tensor copy;
-        if (count == batch) {
-          own.x = output;
-          own.first = offset;
-        } else {
-          // Out of the stack on the way: what reads it later then reads memory in one piece.
-          if (first == 0) own.x = mixed_op::empty_channels_last(node.x);
-          copy = own.x.narrow(0, first, count);
-        }
-        if (batch_statistics) mixed_op::add_moments(own.moments, output, offset, channels, copy);
+/// Node `j` of the cell, from the terms of its mix, and its covariance where that is needed.
+void make_node(CellState& state, std::size_t j, const torch::Tensor& like, torch::Tensor& x) {
+  x = mixed_op::empty_channels_last(like);
+  std::optional<mixed_op::CovarianceSums> covariance;
+  if (j < source_nodes && needs_covariance(state.plan->sources[j])) covariance.emplace(x);
+  mixed_op::with_type(like.scalar_type(), [&]<class T>() {
+    std::vector<Term> plain, pooled;
+    PointwiseSum<T> pointwise(like.size(1));
+    for (const NodeTerm& term : state.terms[j]) {
+      if (term.term.weight == 0.0) continue;
+      if (term.kind == NodeTerm::Kind::conv_1x1) {
+        const auto [matrix, shift] = term.pointwise->contribution(term.term.weight);
+        pointwise.add(term.term.x, /*relu=*/true, matrix);
+        pointwise.add_shift(shift);
+      } else {
+        (term.kind == NodeTerm::Kind::pool ? pooled : plain).push_back(term.term);
       }
     }
+    const NodeSum<T> sum(plain, pooled, mixed_op::average_pool<T>, std::move(pointwise), like);
+    for_each_image(
+        like.size(0), [&] { return sum.room(); },
+        [&](std::int64_t image, const auto& room) {
+          sum(image, mixed_op::rows<T>(x), room);
+          if (covariance) covariance->add(image);
+        });
+  });
+  if (covariance) state.nodes[j].covariance = covariance->result();
+}
+
+/// Adds to the mixes of later nodes what reads node `i`: runs its 3x3 convolutions.
+void run_readers(CellState& state, std::size_t i, const torch::Tensor& x, std::span<const double> op_weights,
+                 torch::TensorList variables) {
+  NodeState& node = state.nodes[i];
+  node.x = x;
+  const SourcePlan& plan = state.plan->sources[i];
+  const auto add = [&](NodeTerm::Kind kind, std::size_t edge, int op, const torch::Tensor& read) -> NodeTerm& {
+    const double weight = op_weights[edge * column::count + op];
+    return state.terms[cell_edges[edge].to].emplace_back(
+        NodeTerm{.term = {.x = read, .weight = weight}, .kind = kind, .edge = edge, .op = op});
+  };
+  const auto weight_of = [&](const StackedConv& conv) {
+    return variables[state.places[conv.position].weight].detach();
+  };
+  const auto bias_of = [&](const StackedConv& conv) {
+    const std::size_t place = state.places[conv.position].bias;
+    return place == mixed_op::Variables::none ? torch::Tensor() : variables[place].detach();
+  };
+  for (const StackedConv& conv : plan.stacks[0]) {
+    NodeTerm& term = add(NodeTerm::Kind::conv_1x1, conv.edge, column::nor_conv_1x1, x);
+    term.conv = &conv;
+    term.pointwise.emplace(weight_of(conv), bias_of(conv), conv.op->norm(), &node.covariance);
   }
-  for (std::size_t s = 0; s < kernels.size(); ++s) {
-    for (const StackedConv& conv : plan.stacks[s]) {
-      const int op = column_of_kernel(kernels[s]);
-      const Output& own = outputs[s][conv.slot];
-      state.terms[cell_edges[conv.edge].to].push_back(
-          {.term = {.x = own.x,
-                    .first = own.first,
-                    .weight = weight_of(conv.edge, op),
-                    .norm = mixed_op::normalise(conv.op->norm(), own.moments)},
-           .kind = NodeTerm::Kind::conv,
-           .edge = conv.edge,
-           .op = op,
-           .stack = s,
-           .conv = &conv});
-    }
+  std::vector<mixed_op::ConvStack::Conv> convs;
+  bool batch_statistics = false;
+  for (const StackedConv& conv : plan.stacks[1]) {
+    convs.push_back({weight_of(conv), bias_of(conv)});
+    batch_statistics |= conv.op->norm().uses_batch_statistics();
   }
-  for (const std::size_t edge : plan.skips) {
-    state.terms[cell_edges[edge].to].push_back({.term = {.x = node.x, .weight = weight_of(edge, column::skip_connect)},
-                                                .kind = NodeTerm::Kind::skip,
-                                                .edge = edge,
-                                                .op = column::skip_connect});
+  node.convs = mixed_op::ConvStack(std::move(convs));
+  const auto outputs = node.convs.forward(x, batch_statistics);
+  for (std::size_t c = 0; c < outputs.size(); ++c) {
+    const StackedConv& conv = plan.stacks[1][c];
+    NodeTerm& term = add(NodeTerm::Kind::conv_3x3, conv.edge, column::nor_conv_3x3, outputs[c].y);
+    term.conv = &conv;
+    term.term.norm = mixed_op::normalise(conv.op->norm(), outputs[c].moments);
   }
-  for (const std::size_t edge : plan.pools) {
-    state.terms[cell_edges[edge].to].push_back({.term = {.x = node.x, .weight = weight_of(edge, column::avg_pool_3x3)},
-                                                .kind = NodeTerm::Kind::pool,
-                                                .edge = edge,
-                                                .op = column::avg_pool_3x3});
-  }
+  for (const std::size_t edge : plan.skips) add(NodeTerm::Kind::skip, edge, column::skip_connect, x);
+  for (const std::size_t edge : plan.pools) add(NodeTerm::Kind::pool, edge, column::avg_pool_3x3, x);
 }
 
 using NodeGradients = std::array<torch::Tensor, cell_nodes>;  // of the nodes, known from the last one down
 
-/// What the gradient of node i takes from the nodes it feeds without a convolution in between.
-template <class T>
-PoolingSum<T> gradient_of_node(const CellState& state, std::size_t i, const NodeGradients& gradients) {
-  std::vector<Term> skips, pools;
-  for (const auto& terms : state.terms) {
-    for (const NodeTerm& term : terms) {
-      if (cell_edges[term.edge].from != static_cast<int>(i) || term.kind == NodeTerm::Kind::conv) continue;
-      (term.kind == NodeTerm::Kind::pool ? pools : skips)
-          .push_back({.x = gradients[cell_edges[term.edge].to], .weight = term.term.weight});
-    }
+/// What one pass over a node's gradient g finds for its mix.
+struct MixSums {
+  std::vector<double> total;     // [C]: the sum of g
+  std::vector<double> dots;      // [terms, C]: of g times 3x3 outputs, less their mean, and nodes skipped to
+  std::vector<double> pooled;    // [terms, C]: of g spread by the pool's backward pass times nodes that are pooled
+  std::vector<double> products;  // [terms, C, C]: of rectified nodes times g
+
+  void operator+=(const MixSums& other) {
+    add_vectors(other);
+    add(products, other.products);
   }
-  return PoolingSum<T>(skips, pools, mixed_op::average_pool_backward<T>, state.nodes[i].x);
-}
+  /// All but the products.
+  void add_vectors(const MixSums& other) {
+    add(total, other.total);
+    add(dots, other.dots);
+    add(pooled, other.pooled);
+  }
+
+ private:
+  static void add(std::vector<double>& to, const std::vector<double>& from) {
+    std::ranges::transform(to, from, to.begin(), std::plus<>());
+  }
+};
+
+/// A node's sums, in parts that do not depend on the number of threads.
+template <class T>
+class MixReduction {
+ public:
+  using A = mixed_op::Compute<T>;
+
+  MixReduction(const torch::Tensor& g, std::span<const NodeTerm* const> dots, std::span<const NodeTerm* const> pools,
+               std::span<const NodeTerm* const> points)
+      : g_(g), channels_(static_cast<std::size_t>(g.size(1))) {
+    centres_.reserve(dots.size());
+    for (const NodeTerm* term : dots) {
+      const A* centre = nullptr;
+      if (term->term.norm) {
+        centre = centres_.emplace_back(term->term.norm->mean.begin(), term->term.norm->mean.end()).data();
+      }
+      dots_.push_back({mixed_op::rows<const T>(term->term.x), centre});
+    }
+    for (const NodeTerm* term : pools) pools_.push_back({mixed_op::rows<const T>(term->term.x), nullptr});
+    for (const NodeTerm* term : points) points_.push_back(mixed_op::rows<const T>(term->term.x));
+  }
+
+  [[nodiscard]] MixSums run() const {
+    constexpr std::int64_t most_parts = 16;
+    const std::int64_t images = g_.size(0);
+    const std::int64_t per_part = (images + most_parts - 1) / most_parts;
+    std::vector<MixSums> parts(static_cast<std::size_t>((images + per_part - 1) / per_part));
+    at::parallel_for(0, static_cast<std::int64_t>(parts.size()), 1, [&](std::int64_t begin, std::int64_t end) {
+      const Room room = this->room();
+      for (std::int64_t part = begin; part < end; ++part) {
+        parts[part] = reduce(part * per_part, std::min((part + 1) * per_part, images), room);
+      }
+    });
+    MixSums all = zeros();
+    for (const MixSums& part : parts) all += part;
+    return all;
+  }
+
+ private:
+  struct Room {
+    std::unique_ptr<T[]> spread;
+    std::unique_ptr<A[]> scratch;
+  };
+  [[nodiscard]] Room room() const {
+    const auto image = static_cast<std::size_t>(g_.size(2) * g_.size(3)) * channels_;
+    return {pools_.empty() ? nullptr : std::make_unique_for_overwrite<T[]>(image),
+            std::make_unique_for_overwrite<A[]>(static_cast<std::size_t>(mixed_op::pointwise_scratch(g_.size(1), 1)))};
+  }
+  [[nodiscard]] MixSums zeros() const {
+    const auto doubles = [&](std::size_t numbers) { return std::vector<double>(numbers); };
+    return {doubles(channels_), doubles(dots_.size() * channels_), doubles(pools_.size() * channels_),
+            doubles(points_.size() * channels_ * channels_)};
+  }
+
+  [[nodiscard]] MixSums reduce(std::int64_t first, std::int64_t end, const Room& room) const {
+    const std::int64_t channels = g_.size(1);
+    const auto g = mixed_op::rows<const T>(g_);
+    MixSums sums = zeros(), image_sums = zeros();
+    std::vector<A> products(sums.products.size());
+    for (std::int64_t image = first; image < end; ++image) {
+      const mixed_op::PixelRange pixels = pixels_of(g_, image);
+      if (!pools_.empty()) {
+        // sum g pool(x) = sum pool'(g) x, pool' being the backward pass: one for all pools that end here.
+        mixed_op::average_pool_backward<T>(g.from(pixels.begin).data, {.height = g_.size(2), .width = g_.size(3)},
+                                           channels, room.spread.get());
+        const auto spread = mixed_op::Rows<const T>{room.spread.get(), channels}.from(-pixels.begin);
+        mixed_op::dots<T>(spread, {}, pools_, pixels, channels, image_sums.total.data(), image_sums.pooled.data());
+      }
+      mixed_op::dots<T>(g, {}, dots_, pixels, channels, image_sums.total.data(), image_sums.dots.data());
+      sums.add_vectors(image_sums);
+      for (std::size_t t = 0; t < points_.size(); ++t) {
+        mixed_op::outer_products<T>(points_[t], g, pixels, channels, &products[t * channels_ * channels_],
+                                    room.scratch.get());
+      }
+    }
+    sums.products.assign(products.begin(), products.end());
+    return sums;
+  }
+
+  torch::Tensor g_;
+  std::size_t channels_;
+  std::vector<std::vector<A>> centres_;
+  std::vector<mixed_op::CentredTerm<T>> dots_, pools_;
+  std::vector<mixed_op::Rows<const T>> points_;
+};
 
 class CellBackward {
  public:
@@ -286,11 +365,13 @@ class CellBackward {
 
   torch::autograd::variable_list run(const torch::Tensor& output) {
     gradients_[cell_nodes - 1] = mixed_op::channels_last(output);
-    mix_backward(cell_nodes - 1);
-    for (std::size_t i = source_nodes; i-- > 0;) {
-      mixed_op::with_type(output.scalar_type(), [&]<class T>() { node_backward<T>(i); });
-      if (i > 0) mix_backward(i);
-    }
+    mixed_op::with_type(output.scalar_type(), [&]<class T>() {
+      mix_backward<T>(cell_nodes - 1);
+      for (std::size_t i = source_nodes; i-- > 0;) {
+        node_backward<T>(i);
+        if (i > 0) mix_backward<T>(i);
+      }
+    });
     result_[0] = gradients_[0];
     if (alphas_need_) result_[1] = alpha_gradient_;
     return std::move(result_);
@@ -300,158 +381,149 @@ class CellBackward {
   static constexpr auto doubles = torch::kDouble;
   [[nodiscard]] bool node_needs(std::size_t i) const { return i > 0 || input_needs_; }
 
-  // Node j's mix: dL/d(op weights), dL/dgamma, dL/dbeta, and how the gradients of its convolutions' outputs follow.
+  // Node j's mix: dL/d(op weights), dL/dgamma, dL/dbeta, how the gradients of its convolutions' outputs follow, and
+  // what is known with that of the 1x1 convolutions' weights.
+  template <class T>
   void mix_backward(std::size_t j) {
-    const torch::Tensor& g = gradients_[j];
-    std::vector<const Term*> reduced;
-    std::vector<NodeTerm*> origin;
-    std::vector<const NodeTerm*> pools;
+    std::vector<NodeTerm*> dots, pools, points;
     for (NodeTerm& term : state_.terms[j]) {
-      if (term.kind == NodeTerm::Kind::pool) {
-        if (alphas_need_) pools.push_back(&term);
-        continue;
+      const bool is_conv = term.conv != nullptr;
+      if (!alphas_need_ && !(is_conv && (weights_need_ || node_needs(cell_edges[term.edge].from)))) continue;
+      switch (term.kind) {
+        case NodeTerm::Kind::conv_1x1:
+          points.push_back(&term);
+          break;
+        case NodeTerm::Kind::pool:
+          pools.push_back(&term);
+          break;
+        default:
+          dots.push_back(&term);
       }
-      const bool conv_needs =
-          term.kind == NodeTerm::Kind::conv && (weights_need_ || node_needs(cell_edges[term.edge].from));
-      if (!alphas_need_ && !conv_needs) continue;
-      reduced.push_back(&term.term);
-      origin.push_back(&term);
     }
-    const mixed_op::Sums sums = mixed_op::reduce(g, {}, reduced);
-    auto alpha = alpha_gradient_.accessor<double, 2>();
-    const auto weight_gradient = [&](const NodeTerm& term) -> double& {
-      return alpha[static_cast<std::int64_t>(term.edge)][term.op];
+    const MixSums sums = MixReduction<T>(gradients_[j], dots, pools, points).run();
+    const std::size_t channels = sums.total.size();
+    const auto of = [&](const std::vector<double>& all, std::size_t term, std::size_t size) {
+      return std::span(all).subspan(term * size, size);
     };
-    if (!pools.empty()) {
-      // sum g pool(x) = sum pool'(g) x, pool' being the backward pass: one for all pools that end here.
-      const torch::Tensor spread = pooled_gradient(g);
-      std::vector<const Term*> terms;
-      for (const NodeTerm* pool : pools) terms.push_back(&pool->term);
-      const mixed_op::Sums pooled = mixed_op::reduce(spread, {}, terms);
-      for (std::size_t t = 0; t < pools.size(); ++t) {
-        for (const double value : pooled.dot(t)) weight_gradient(*pools[t]) += value;
+    for (std::size_t t = 0; t < pools.size(); ++t) add_alpha_gradient(*pools[t], of(sums.pooled, t, channels));
+    for (std::size_t t = 0; t < dots.size(); ++t) {
+      const auto dot = of(sums.dots, t, channels);
+      if (dots[t]->kind == NodeTerm::Kind::skip) {
+        add_alpha_gradient(*dots[t], dot);
+      } else {
+        conv_backward(*dots[t], sums.total, dot);
       }
     }
-    for (std::size_t t = 0; t < reduced.size(); ++t) {
-      NodeTerm& term = *origin[t];
-      const std::span<const double> dot = sums.dot(t);
-      if (term.kind == NodeTerm::Kind::skip) {
-        for (const double value : dot) weight_gradient(term) += value;
-        continue;
-      }
-      const mixed_op::TermGradient own = mixed_op::term_gradient(*term.term.norm, term.term.weight, sums.total, dot);
-      weight_gradient(term) += own.weight;
+    for (std::size_t t = 0; t < points.size(); ++t) {
+      NodeTerm& term = *points[t];
+      const auto products = of(sums.products, t, channels * channels);
+      conv_backward(term, sums.total, term.pointwise->dot(sums.total, products));
       if (weights_need_) {
-        const ConvPlaces& places = state_.places[term.conv->position];
-        if (places.gamma != mixed_op::Variables::none) result_[places.gamma] = torch::tensor(own.gamma, doubles);
-        if (places.beta != mixed_op::Variables::none) result_[places.beta] = torch::tensor(own.beta, doubles);
+        result_[state_.places[term.conv->position].weight] =
+            term.pointwise->weight_gradient(term.gradient, sums.total, products);
       }
-      term.gradient = mixed_op::input_gradient(*term.term.norm, term.term.weight, sums.total, dot);
     }
   }
 
-  static torch::Tensor pooled_gradient(const torch::Tensor& g) {
-    torch::Tensor spread = mixed_op::empty_channels_last(g);
-    mixed_op::with_type(g.scalar_type(), [&]<class T>() {
-      for_each_image(0, g.size(0), [&](std::int64_t image) {
-        const std::int64_t first = pixels_of(g, image).begin;
-        mixed_op::average_pool_backward<T>(mixed_op::rows<const T>(g).from(first).data,
-                                           {.height = g.size(2), .width = g.size(3)}, g.size(1),
-                                           mixed_op::rows<T>(spread).from(first).data);
-      });
-    });
-    return spread;
+  void add_alpha_gradient(const NodeTerm& term, std::span<const double> values) {
+    auto& gradient = alpha_gradient_.accessor<double, 2>()[static_cast<std::int64_t>(term.edge)][term.op];
+    for (const double value : values) gradient += value;
   }
 
-  // What reads node i, and the gradient of node i itself: group by group of images, so that the gradients of the
-  // convolutions' outputs and inputs exist for one group at a time and never leave the cache.
+  // A convolution's term, from the sums of g and of g (y - mean).
+  void conv_backward(NodeTerm& term, std::span<const double> total, std::span<const double> dot) {
+    const mixed_op::TermGradient own = mixed_op::term_gradient(term.norm(), term.term.weight, total, dot);
+    add_alpha_gradient(term, std::span(&own.weight, 1));
+    term.gradient = mixed_op::input_gradient(term.norm(), term.term.weight, total, dot);
+    if (!weights_need_) return;
+    const ConvPlaces& places = state_.places[term.conv->position];
+    const auto set = [&](std::size_t place, const std::vector<double>& gradient) {
+      if (place != mixed_op::Variables::none) result_[place] = torch::tensor(gradient, doubles);
+    };
+    set(places.gamma, own.gamma);
+    set(places.beta, own.beta);
+    // The bias: the sum of a g + b y + d; with statistics of the batch, which take the bias out again, that is 0.
+    std::vector<double> bias(total.size());
+    if (!term.norm().batch_statistics)
+      std::ranges::transform(term.gradient.a, total, bias.begin(), std::multiplies<>());
+    set(places.bias, bias);
+  }
+
+  // What reads node i, and the gradient of node i itself, images by images: the gradients of the convolutions' outputs
+  // and inputs never leave the cache.
   template <class T>
   void node_backward(std::size_t i) {
     using namespace mixed_op;
     if (!node_needs(i) && !weights_need_) return;
     const NodeState& node = state_.nodes[i];
-    const SourcePlan& readers = state_.plan->sources[i];
-    struct Writer {
-      GradientWriter<T> write;
-      Rows<const T> g, output;
-      std::size_t stack;
-      std::int64_t first;  // channel
-    };
-    std::vector<Writer> writers;
+    std::vector<Term> skips, pools;
+    std::vector<const NodeTerm*> points;
+    std::vector<const StackedConv*> convs;
+    std::vector<ConvStack::OutputGradient> output_gradients;
     for (const auto& terms : state_.terms) {
       for (const NodeTerm& term : terms) {
-        if (term.kind != NodeTerm::Kind::conv || cell_edges[term.edge].from != static_cast<int>(i)) continue;
-        writers.push_back({GradientWriter<T>(term.gradient), rows<const T>(gradients_[cell_edges[term.edge].to]),
-                           rows<const T>(term.term.x, term.term.first), term.stack,
-                           term.conv->slot * state_.plan->channels});
+        if (cell_edges[term.edge].from != static_cast<int>(i)) continue;
+        const torch::Tensor& g = gradients_[cell_edges[term.edge].to];
+        switch (term.kind) {
+          case NodeTerm::Kind::conv_3x3:  // nodes in order, as in the node's stack
+            convs.push_back(term.conv);
+            output_gradients.push_back({g, term.term.x, &term.gradient});
+            break;
+          case NodeTerm::Kind::conv_1x1:
+            points.push_back(&term);
+            break;
+          case NodeTerm::Kind::skip:
+            skips.push_back({.x = g, .weight = term.term.weight});
+            break;
+          case NodeTerm::Kind::pool:
+            pools.push_back({.x = g, .weight = term.term.weight});
+            break;
+        }
       }
     }
-    std::optional<PoolingSum<T>> node_gradient;
+    ConvStack::InputGradientSink<T> sink;
     if (node_needs(i)) {
-      node_gradient.emplace(gradient_of_node<T>(state_, i, gradients_));
       gradients_[i] = empty_channels_last(node.x);
+      const auto sum =
+          std::make_shared<NodeSum<T>>(skips, pools, average_pool_backward<T>, through<T>(points, node.x), node.x);
+      const auto write = [sum, to = rows<T>(gradients_[i]), x = rows<const T>(node.x)](
+                             std::int64_t image, Rows<const T> dx, const auto& room) {
+        sum->gated(image, to, x, dx, room);
+      };
+      if (convs.empty()) {
+        for_each_image(
+            node.x.size(0), [&] { return sum->room(); },
+            [&](std::int64_t image, const auto& room) { write(image, {}, room); });
+      } else {
+        sink = [&node, sum, write](std::int64_t first, std::int64_t count, const T* dx) {
+          const auto room = sum->room();
+          // Told as if the images before it were there.
+          const Rows<const T> all = Rows<const T>{dx, node.x.size(1)}.from(-pixels_of(node.x, first).begin);
+          for (std::int64_t image = first; image < first + count; ++image) write(image, all, room);
+        };
+      }
     }
-    const std::int64_t batch = node.x.size(0);
-    const std::int64_t pixels = node.x.size(2) * node.x.size(3);
-    const std::int64_t step = std::min(batch, group_size(node.x, readers));
-    std::array<torch::Tensor, kernels.size()> output_gradients, weight_gradients, bias_gradients;
-    for (std::int64_t first = 0; first < batch; first += step) {
-      const std::int64_t count = std::min(step, batch - first);
-      // Rows of a group's tensor, told as if the images before it were there.
-      const auto in_place = [&]<class U>(Rows<U> group) { return group.from(-first * pixels); };
-      for (std::size_t s = 0; s < kernels.size(); ++s) {
-        if (readers.stacks[s].empty()) continue;
-        torch::Tensor& all = output_gradients[s];
-        if (first == 0) {
-          all = empty_channels_last({count, node.weights[s].size(0), node.x.size(2), node.x.size(3)}, node.x);
-        }
-        all = all.narrow(0, 0, count);
-      }
-      for_each_image(first, count, [&](std::int64_t image) {
-        for (const Writer& writer : writers) {
-          writer.write(writer.g, {}, writer.output, pixels_of(node.x, image),
-                       in_place(rows<T>(output_gradients[writer.stack], writer.first)));
-        }
-      });
-      std::vector<torch::Tensor> input_gradients;
-      for (std::size_t s = 0; s < kernels.size(); ++s) {
-        if (readers.stacks[s].empty()) continue;
-        const bool bias = weights_need_ && readers.stacks[s][0].op->conv().bias.defined();
-        const std::vector<std::int64_t> bias_sizes{node.weights[s].size(0)};
-        auto [dx, dw, db] =
-            at::convolution_backward(output_gradients[s], node.rectified.narrow(0, first, count), node.weights[s],
-                                     at::OptionalIntArrayRef(bias_sizes), {1, 1}, {kernels[s] / 2, kernels[s] / 2},
-                                     {1, 1}, false, {0, 0}, 1, {node_needs(i), weights_need_, bias});
-        if (node_needs(i)) input_gradients.push_back(channels_last(dx));
-        if (weights_need_) add(weight_gradients[s], dw);
-        if (bias) add(bias_gradients[s], db);
-      }
-      if (!node_gradient) continue;
-      std::vector<Rows<const T>> conv_gradients;
-      for (const torch::Tensor& dx : input_gradients) conv_gradients.push_back(in_place(rows<const T>(dx)));
-      const Rows<const T> gate = conv_gradients.empty() ? Rows<const T>() : rows<const T>(node.rectified);
-      for_each_image(first, count, [&](std::int64_t image) {
-        (*node_gradient)(image, rows<T>(gradients_[i]), {}, conv_gradients, gate);
-      });
-    }
-    for (std::size_t s = 0; s < kernels.size(); ++s) {
-      for (const StackedConv& conv : readers.stacks[s]) {
-        const ConvPlaces& places = state_.places[conv.position];
-        const std::int64_t channels = state_.plan->channels;
-        if (weight_gradients[s].defined()) {
-          result_[places.weight] = weight_gradients[s].narrow(0, conv.slot * channels, channels);
-        }
-        if (bias_gradients[s].defined()) {
-          result_[places.bias] = bias_gradients[s].narrow(0, conv.slot * channels, channels);
-        }
-      }
+    const auto weight_gradients = node.convs.backward<T>(node.x, output_gradients, weights_need_, sink);
+    for (std::size_t c = 0; c < weight_gradients.size(); ++c) {
+      result_[state_.places[convs[c]->position].weight] = weight_gradients[c];
     }
   }
 
-  // Sums of groups are kept in float32 at least.
-  static void add(torch::Tensor& sum, const torch::Tensor& part) {
-    const torch::Tensor wide = part.scalar_type() == torch::kBFloat16 ? part.to(torch::kFloat) : part;
-    sum = sum.defined() ? sum.add_(wide) : wide;
+  // What the gradient of max(x, 0) takes through 1x1 convolutions.
+  template <class T>
+  PointwiseSum<T> through(std::span<const NodeTerm* const> points, const torch::Tensor& x) const {
+    PointwiseSum<T> sum(x.size(1));
+    const auto channels = static_cast<std::size_t>(x.size(1));
+    std::vector<double> of_g(channels * channels), of_x(channels * channels), shift(channels);
+    bool reads_x = false;
+    for (const NodeTerm* term : points) {
+      term->pointwise->add_input_gradient(term->gradient, of_g, of_x, shift);
+      sum.add(gradients_[cell_edges[term->edge].to], /*relu=*/false, of_g);
+      reads_x |= term->norm().batch_statistics;
+    }
+    if (reads_x) sum.add(x, /*relu=*/true, of_x);
+    sum.add_shift(shift);
+    return sum;
   }
 
   CellState& state_;
@@ -474,12 +546,18 @@ class CellFunction : public torch::autograd::Function<CellFunction> {
     const torch::Tensor like = x;
     const torch::Tensor op_weights = variables[1].detach().to(torch::kDouble).contiguous();
     const std::span<const double> values(op_weights.const_data_ptr<double>(), op_weights.numel());
-    for (std::size_t j = 0; j < cell_nodes; ++j) {
-      if (j > 0) x = torch::Tensor();
-      make_node(*state, j, like, x);
-      if (j < source_nodes) run_readers(*state, j, values, variables);
+    if (needs_covariance(plan->sources[0])) {
+      mixed_op::CovarianceSums covariance(x);
+      at::parallel_for(0, x.size(0), 1, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t image = begin; image < end; ++image) covariance.add(image);
+      });
+      state->nodes[0].covariance = covariance.result();
     }
-    context->save_for_backward({variables[0]});  // for the check alone that nobody changed it in place
+    for (std::size_t j = 0; j < source_nodes; ++j) {
+      run_readers(*state, j, x, values, variables);
+      make_node(*state, j + 1, like, x);
+    }
+    context->save_for_backward(variables.vec());  // for the check alone that nobody changed them in place
     context->saved_data["state"] = torch::IValue::make_capsule(std::move(state));
     return x;
   }
@@ -519,13 +597,17 @@ FusedCell::FusedCell(const SupernetSpec& spec, std::int64_t channels) : Candidat
 }
 
 torch::Tensor FusedCell::forward(const torch::Tensor& x, const torch::Tensor& op_weights) {
-  TORCH_CHECK(x.device().is_cpu(), "a fused cell runs on a CPU, found its input on ", x.device());
   mixed_op::Variables variables{{x, op_weights}};
   std::vector<ConvPlaces> places;
   for_each_conv(*plan_, [&](const StackedConv& conv) {
     places.push_back({variables.add(conv.op->conv().weight), variables.add(conv.op->conv().bias),
                       variables.add(conv.op->norm().weight()), variables.add(conv.op->norm().bias())});
   });
+#ifdef FLOWDARTS_CUDA
+  if (x.is_cuda()) return fused_cell_on_gpu(torch::TensorList(variables.tensors), plan_, places);
+#endif
+  TORCH_CHECK(x.is_cpu(), "a fused cell runs on a CPU or, in a build with FLOWDARTS_CUDA, a GPU, found its input on ",
+              x.device());
   return CellFunction::apply(torch::TensorList(variables.tensors), plan_, places);
 }
 

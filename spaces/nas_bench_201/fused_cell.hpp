@@ -14,6 +14,8 @@ class FusedCell : public CandidateCell {
  public:
   FusedCell(const SupernetSpec& spec, std::int64_t channels);
 
+  using CandidateCell::forward;
+
   /// x [B, C, H, W], float32, float64 or bfloat16; op_weights [6, 5]. Returns node 3, [B, C, H, W], channels-last.
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& op_weights);
 

@@ -53,6 +53,7 @@ class ReluConvBn : public CandidateOp {
 class SkipConnect : public CandidateOp {
  public:
   torch::Tensor forward(const torch::Tensor& x) override { return x; }
+  [[nodiscard]] bool is_identity() const override { return true; }
 };
 
 class AvgPool3x3 : public CandidateOp {

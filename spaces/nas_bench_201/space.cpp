@@ -11,6 +11,39 @@ NasBench201::NasBench201(Options options)
                  ? nas_bench_201::BenchmarkTable::shipped()
                  : nas_bench_201::BenchmarkTable::load(options_.benchmark_table.value)) {}
 
+std::vector<OpGroup> NasBench201::op_groups() {
+  std::vector<OpGroup> groups;
+  for (std::size_t edge = 0; edge < nas_bench_201::edges.size(); ++edge) {
+    groups.push_back({.matrix = 0, .first_row = static_cast<std::int64_t>(edge), .rows = 1, .keep = 1});
+  }
+  return groups;
+}
+
+std::vector<Preset> NasBench201::presets() {
+  return {{.name = "paper",
+           .help = "the settings of the method's paper",
+           .values = {{"epochs", "100"},
+                      {"batch-size", "64"},
+                      {"train-portion", "0.5"},
+                      {"channels", "16"},
+                      {"cells", "5"},
+                      {"w-lr", "0.025"},
+                      {"w-lr-min", "0.001"},
+                      {"w-nesterov", "false"},
+                      {"w-weight-decay", "0.0003"},
+                      {"alpha-lr", "0.0003"},
+                      {"alpha-weight-decay", "0.001"}}},
+          // A tenth of the epochs and of the images: alpha has to move faster to get anywhere.
+          {.name = "quick",
+           .help = "a small supernet on 4000 images for 10 epochs, minutes on two cores",
+           .values = {{"epochs", "10"},
+                      {"batch-size", "64"},
+                      {"limit-samples", "4000"},
+                      {"channels", "8"},
+                      {"cells", "1"},
+                      {"alpha-lr", "0.003"}}}};
+}
+
 void NasBench201::check_image_size(int image_size) {
   // The supernet halves the resolution twice, and batch norm needs more than one value of a channel even where a batch
   // has one image.
@@ -20,16 +53,20 @@ void NasBench201::check_image_size(int image_size) {
   }
 }
 
-std::shared_ptr<Supernet> NasBench201::make_supernet(std::int64_t classes, int image_size, SupernetForm form) const {
-  check_image_size(image_size);
-  check(form);
-  const nas_bench_201::SupernetSpec spec{
+nas_bench_201::SupernetSpec NasBench201::spec(std::int64_t classes) const {
+  return {
       .channels = options_.channels,
       .cells = options_.cells,
       .classes = classes,
       .conv_bias = options_.conv_bias,
       .track_running_stats = options_.track_statistics,
   };
+}
+
+std::shared_ptr<Supernet> NasBench201::make_supernet(const nas_bench_201::SupernetSpec& spec, int image_size,
+                                                     SupernetForm form) {
+  check_image_size(image_size);
+  check(form);
   if (form.mixed_op == MixedOpForm::fused) {
     return std::make_shared<nas_bench_201::FusedSupernet>(spec, form.precision);
   }

@@ -4,9 +4,11 @@
 #include <flowdarts/spaces/mixed_op/form.hpp>
 #include <flowdarts/spaces/nas_bench_201/benchmark_table.hpp>
 #include <flowdarts/spaces/nas_bench_201/genotype.hpp>
+#include <flowdarts/spaces/nas_bench_201/supernet.hpp>
 #include <flowdarts/spaces/supernet.hpp>
 #include <flowdarts/spaces/support/capabilities.hpp>
 #include <flowdarts/spaces/support/option.hpp>
+#include <flowdarts/spaces/support/preset.hpp>
 
 #include <cstdint>
 #include <memory>
@@ -20,7 +22,7 @@ namespace flowdarts {
 class NasBench201 {
  public:
   static constexpr const char* name = "nas-bench-201";
-  static constexpr auto provides = capabilities<tags::one_op_per_edge>;
+  static constexpr auto provides = capabilities<tags::one_op_per_edge, tags::partial_channels>;
   static constexpr auto needs = capabilities<>;
   using Genotype = nas_bench_201::Genotype;
 
@@ -33,17 +35,35 @@ class NasBench201 {
         (TextOption<"another table of true accuracies (CSV, .gz too; see flowdarts query)">, benchmark_table));
   };
 
+  /// The column of the op without output.
+  static constexpr std::int64_t none_column() { return 0; }
+  /// Every edge keeps one op.
+  [[nodiscard]] static std::vector<OpGroup> op_groups();
+
+  /// What all methods share: `paper`, the settings in which most papers compare methods (100 epochs on halves of the
+  /// training images), and `quick`, minutes on two cores.
+  static std::vector<Preset> presets();
+
   /// Reads the table of true accuracies. Throws InputError where options.benchmark_table is no such table.
   explicit NasBench201(Options options);
 
   /// Throws InputError unless images of this side can be searched with: a multiple of 4, at least 8.
   static void check_image_size(int image_size);
 
-  /// images are image_size x image_size; throws as check_image_size, and InputError for an oracle in bf16.
-  [[nodiscard]] std::shared_ptr<Supernet> make_supernet(std::int64_t classes, int image_size,
-                                                        SupernetForm form = {}) const;
+  /// What make_supernet() builds from. Methods that change the form of the supernet change a copy.
+  [[nodiscard]] nas_bench_201::SupernetSpec spec(std::int64_t classes) const;
 
-  /// scores: the one [6, 5] matrix, row-major; the largest of each row wins.
+  /// images are image_size x image_size; throws as check_image_size, and InputError for an oracle in bf16 and for a
+  /// spec that does not fit itself.
+  [[nodiscard]] static std::shared_ptr<Supernet> make_supernet(const nas_bench_201::SupernetSpec& spec, int image_size,
+                                                               SupernetForm form = {});
+  [[nodiscard]] std::shared_ptr<Supernet> make_supernet(std::int64_t classes, int image_size,
+                                                        SupernetForm form = {}) const {
+    return make_supernet(spec(classes), image_size, form);
+  }
+
+  /// scores: the [6, 5] matrix, row-major; the largest of each row wins. Edge weights, where there are any, do not
+  /// count: they are the same for all ops of an edge.
   [[nodiscard]] Genotype derive(const std::vector<std::vector<double>>& scores) const {
     return nas_bench_201::derive(scores.at(0));
   }

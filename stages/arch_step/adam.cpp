@@ -29,20 +29,33 @@ Adam::Adam(std::vector<torch::Tensor> alphas, const ArchOptions& options)
     first_.push_back(torch::zeros_like(alpha));
     second_.push_back(torch::zeros_like(alpha));
   }
+  changing_ = torch::zeros({2}, torch::TensorOptions(torch::kDouble)
+                                    .device(alphas_.empty() ? torch::Device(torch::kCPU) : alphas_.front().device()));
 }
 
-void Adam::step(const std::vector<torch::Tensor>& gradients) {
+void Adam::advance() {
+  const torch::NoGradGuard no_grad;
+  ++steps_;
+  step_size_ = lr_ / (1.0 - std::pow(beta1_, static_cast<double>(steps_)));
+  root_correction2_ = std::sqrt(1.0 - std::pow(beta2_, static_cast<double>(steps_)));
+  // Kernels' arguments: nothing is copied from the host, which would wait.
+  changing_[0].fill_(step_size_);
+  changing_[1].fill_(root_correction2_);
+}
+
+bool Adam::recordable() const {
+  return optimizer::takes_kernels(alphas_, with_gpu);
+}
+
+void Adam::update(const std::vector<torch::Tensor>& gradients) {
   TORCH_CHECK(gradients.size() == alphas_.size(), "Adam: found ", gradients.size(), " gradients for ", alphas_.size(),
               " alphas");
   const torch::NoGradGuard no_grad;
-  ++steps_;
-  const double correction1 = 1.0 - std::pow(beta1_, static_cast<double>(steps_));
-  const double correction2 = 1.0 - std::pow(beta2_, static_cast<double>(steps_));
   const optimizer::AdamFactors factors{.weight_decay = weight_decay_,
                                        .beta1 = beta1_,
                                        .beta2 = beta2_,
-                                       .step_size = lr_ / correction1,
-                                       .root_correction2 = std::sqrt(correction2),
+                                       .step_size = step_size_,
+                                       .root_correction2 = root_correction2_,
                                        .eps = 1e-8};
   if (!optimizer::takes_kernels(alphas_, with_gpu)) {
     step_with_operators(gradients, factors);
@@ -63,9 +76,12 @@ void Adam::step_with_kernels(const std::vector<torch::Tensor>& gradients, const 
   }
 #ifdef FLOWDARTS_CUDA
   if (!alphas_.empty() && alphas_.front().is_cuda()) {
-    return optimizer::adam_step_on_gpu<T>(alphas_, first_, second_, arranged, factors);
+    return optimizer::adam_step_on_gpu<T>(alphas_, first_, second_, arranged, changing_, factors);
   }
 #endif
+  optimizer::AdamFactors own = factors;
+  own.step_size = changing_.const_data_ptr<double>()[0];
+  own.root_correction2 = changing_.const_data_ptr<double>()[1];
   std::vector<T*> alpha, first, second;
   std::vector<const T*> gradient;
   for (std::size_t i = 0; i < alphas_.size(); ++i) {
@@ -74,10 +90,10 @@ void Adam::step_with_kernels(const std::vector<torch::Tensor>& gradients, const 
     second.push_back(second_[i].data_ptr<T>());
     gradient.push_back(arranged[i].const_data_ptr<T>());
   }
-  optimizer::Parts(alphas_).for_each_piece([&](std::int64_t /* part */, std::size_t i, std::int64_t begin,
-                                               std::int64_t count) {
-    optimizer::adam_update(alpha[i] + begin, first[i] + begin, second[i] + begin, gradient[i] + begin, count, factors);
-  });
+  optimizer::Parts(alphas_).for_each_piece(
+      [&](std::int64_t /* part */, std::size_t i, std::int64_t begin, std::int64_t count) {
+        optimizer::adam_update(alpha[i] + begin, first[i] + begin, second[i] + begin, gradient[i] + begin, count, own);
+      });
   for (const auto* tensors : {&alphas_, &first_, &second_}) {
     for (const torch::Tensor& tensor : *tensors) optimizer::mark_changed(tensor);
   }

@@ -25,9 +25,18 @@ class Adam {
  public:
   Adam(std::vector<torch::Tensor> alphas, const ArchOptions& options);
 
-  /// gradients: one an alpha; they stay as they are. On a CPU and, in a build with
+  /// advance(), then update(). gradients: one an alpha; they stay as they are. On a CPU and, in a build with
   /// FLOWDARTS_CUDA, on a GPU, float and double take one pass.
-  void step(const std::vector<torch::Tensor>& gradients);
+  void step(const std::vector<torch::Tensor>& gradients) {
+    advance();
+    update(gradients);
+  }
+  /// Counts a step: the next update corrects the moments' bias for it.
+  void advance();
+  void update(const std::vector<torch::Tensor>& gradients);
+  /// Whether an update can be recorded (stages/graph_capture/): then each launch takes the corrections of the steps
+  /// counted by then.
+  [[nodiscard]] bool recordable() const;
 
   [[nodiscard]] const std::vector<torch::Tensor>& alphas() const { return alphas_; }
   [[nodiscard]] const std::vector<torch::Tensor>& first_moment() const { return first_; }
@@ -42,7 +51,9 @@ class Adam {
   void step_with_operators(const std::vector<torch::Tensor>& gradients, const optimizer::AdamFactors& factors);
 
   std::vector<torch::Tensor> alphas_, first_, second_;
+  torch::Tensor changing_;  // [2], double: step size and root correction, where the alphas are, for kernels to read
   std::int64_t steps_ = 0;
+  double step_size_ = 0, root_correction2_ = 1;  // the same on the host
   double lr_, beta1_, beta2_, weight_decay_;
 };
 

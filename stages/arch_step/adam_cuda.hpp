@@ -18,10 +18,11 @@ struct AdamTensor {
   std::int64_t size = 0;  // of each
 };
 
-/// What adam_update() does to each tensor, enqueued on `stream` (a cudaStream_t) of the current device, which nothing
-/// waits for. Returns what failed, nothing on success.
+/// What adam_update() does to each tensor, with step_size and root_correction2 read, one after the other, from
+/// `changing` when the kernel runs (in place of those of `factors`). Enqueued on `stream` (a cudaStream_t) of the
+/// current device, which nothing waits for. Returns what failed, nothing on success.
 template <class T>
-[[nodiscard]] std::string adam_step_cuda(std::span<const AdamTensor<T>> tensors, const AdamFactors& factors,
-                                         void* stream);
+[[nodiscard]] std::string adam_step_cuda(std::span<const AdamTensor<T>> tensors, const double* changing,
+                                         const AdamFactors& factors, void* stream);
 
 }  // namespace flowdarts::optimizer

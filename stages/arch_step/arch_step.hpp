@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <flowdarts/policies/bilevel/problem.hpp>
 #include <flowdarts/spaces/supernet.hpp>
+#include <flowdarts/spaces/support/capabilities.hpp>
 #include <flowdarts/stages/arch_step/adam.hpp>
+#include <flowdarts/stages/graph_capture/step_graphs.hpp>
 #include <flowdarts/stages/weight_step/batch_results.hpp>
 #include <flowdarts/stages/weight_step/weight_step.hpp>
 #include <utility>
@@ -17,43 +19,94 @@ template <class Policy>
 concept RegularizesArch = requires(const Policy& policy, const std::vector<torch::Tensor>& alphas, std::int64_t epoch) {
   { policy.loss(alphas, epoch) } -> std::convertible_to<torch::Tensor>;
 };
+/// One that looks at the ops that are left.
+template <class Policy>
+concept RegularizesMaskedArch = requires(const Policy& policy, const std::vector<torch::Tensor>& tensors,
+                                         std::int64_t epoch) {
+  { policy.loss(tensors, tensors, epoch) } -> std::convertible_to<torch::Tensor>;
+};
+
+/// A policy whose part of an arch step can be recorded and launched again (StepGraphs): it says so.
+template <class Policy>
+concept Recordable = requires {
+  requires Policy::recordable;
+};
 
 /// Trains alpha as the policies say; w stays as it is. Usable without the flow graph.
 template <class Relaxation, class Bilevel, class ArchRegularizer>
 class ArchStep {
  public:
-  /// The supernet must outlive the step. alphas: leaves, one for each of supernet.arch_shapes().
+  /// The supernet must outlive the step. alphas: leaves, one for each of supernet.arch_shapes(); none for a relaxation
+  /// without alpha.
   ArchStep(Supernet& supernet, std::vector<torch::Tensor> alphas, const ArchOptions& options, Relaxation relaxation,
            Bilevel bilevel, ArchRegularizer regularizer)
       : supernet_(supernet),
+        shapes_(supernet.arch_shapes()),
         adam_(std::move(alphas), options),
         relaxation_(std::move(relaxation)),
         bilevel_(std::move(bilevel)),
-        regularizer_(std::move(regularizer)) {}
+        regularizer_(std::move(regularizer)),
+        graphs_(recorders_for(adam_.alphas())) {}
 
-  /// The relaxation of alpha as it is, attached to alpha's graph.
+  /// The relaxation of alpha and masks as they are, attached to alpha's graph.
   [[nodiscard]] std::vector<torch::Tensor> op_weights() const {
     std::vector<torch::Tensor> weights;
-    for (const torch::Tensor& alpha : adam_.alphas()) weights.push_back(relaxation_.op_weights(alpha));
+    if constexpr (provides<Relaxation, tags::trainable_alpha>) {
+      for (std::size_t m = 0; m < adam_.alphas().size(); ++m) weights.push_back(relaxed(adam_.alphas()[m], m));
+    } else {
+      for (const torch::Tensor& mask : masks_) weights.push_back(relaxation_.op_weights(mask));
+    }
     return weights;
   }
 
-  /// One update. `train` is read by orders that differentiate through the weight step. `observe` is called with the
-  /// gradient of L_V with respect to each alpha, before the regulariser and Adam touch it (hook H4b), `inspect` with
-  /// pack_results() of the forward pass on V (H4a). Both come before the update; what they throw leaves alpha as it
-  /// was.
+  /// Says which ops are left: 0 or 1, one matrix for each of supernet.arch_shapes(), on alpha's device. None: all are.
+  void set_masks(std::vector<torch::Tensor> masks) {
+    supernet_.set_masks(masks);
+    masks_ = std::move(masks);
+    forget_graphs();
+  }
+  [[nodiscard]] const std::vector<torch::Tensor>& masks() const { return masks_; }
+
+  /// One update. `train` is read by orders that differentiate through the weight step. `inspect` is called with
+  /// pack_results() of the forward pass on V (hook H4a), `observe` with the ArchGradient of L_V, before the regulariser
+  /// and Adam touch it (H4b). Both come before the update; what they throw leaves alpha as it was. On a GPU the whole step
+  /// is a CUDA graph where policies and supernet allow it (StepGraphs), less what a regulariser adds, and they are called
+  /// once it is enqueued.
   template <class Inspect, class Observe>
   void operator()(const DeviceBatch& val, const DeviceBatch& train, const Sgd& sgd, const WeightOptions& weight_options,
                   double weight_lr, std::int64_t epoch, Inspect&& inspect, Observe&& observe) {
-    ArchGradient arch = gradient(val, train, sgd, weight_options, weight_lr);
-    inspect(pack_results(arch.val.loss, arch.val.logits, val.labels));
-    observe(std::as_const(arch.gradients));
-    if constexpr (RegularizesArch<ArchRegularizer>) {
-      const auto extra = torch::autograd::grad({regularizer_.loss(adam_.alphas(), epoch)}, adam_.alphas());
-      for (std::size_t i = 0; i < extra.size(); ++i) arch.gradients[i] = arch.gradients[i] + extra[i];
+    using Tensors = std::vector<torch::Tensor>;
+    if (!records()) {
+      const ArchGradient arch = gradient(val, train, sgd, weight_options, weight_lr);
+      inspect(pack_results(arch.val.loss, arch.val.logits, val.labels));
+      observe(arch);
+      adam_.step(regularized(arch.gradients, epoch));
+      return;
     }
-    adam_.step(arch.gradients);
+    // A regulariser reads the epoch on the host: its part and the update then follow the graph.
+    if constexpr (!regularizes) adam_.advance();
+    Tensors results = graphs_.run({val.images, val.labels}, [&](const Tensors& inputs) {
+      const DeviceBatch batch{inputs[0], inputs[1]};
+      const ArchGradient arch = gradient(batch, train, sgd, weight_options, weight_lr);
+      Tensors all = arch.gradients;
+      all.insert(all.end(), arch.op_weight_gradients.begin(), arch.op_weight_gradients.end());
+      for (const torch::Tensor& weights : arch.val.op_weights) all.push_back(weights.detach());
+      all.push_back(arch.val.loss.detach());
+      all.push_back(arch.val.logits.detach());
+      all.push_back(pack_results(arch.val.loss, arch.val.logits, batch.labels));
+      if constexpr (!regularizes) adam_.update(arch.gradients);
+      return all;
+    });
+    const std::size_t count = adam_.alphas().size();
+    ArchGradient arch{.gradients = take_front(results, count), .op_weight_gradients = take_front(results, count)};
+    arch.val = {.loss = results[count], .logits = results[count + 1], .op_weights = take_front(results, count)};
+    inspect(results.back());
+    observe(std::as_const(arch));
+    if constexpr (regularizes) adam_.step(regularized(arch.gradients, epoch));
   }
+
+  /// To be called when the supernet's forward pass became another one: by another set of ops, say.
+  void forget_graphs() { graphs_.clear(); }
 
   /// dL_V/dalpha as the bilevel policy sees it, without an update.
   [[nodiscard]] ArchGradient gradient(const DeviceBatch& val, const DeviceBatch& train, const Sgd& sgd,
@@ -85,18 +138,63 @@ class ArchStep {
   [[nodiscard]] ArchRegularizer& regularizer() { return regularizer_; }
 
  private:
+  [[nodiscard]] bool records() const {
+    return Recordable<Relaxation> && Recordable<Bilevel> && graphs_.available() && supernet_.recordable() &&
+           adam_.recordable();
+  }
+
+  static constexpr bool regularizes = RegularizesArch<ArchRegularizer> || RegularizesMaskedArch<ArchRegularizer>;
+
+  /// The gradients of L_V and the regulariser together.
+  [[nodiscard]] std::vector<torch::Tensor> regularized(std::vector<torch::Tensor> gradients, std::int64_t epoch) const {
+    const auto add = [&](const torch::Tensor& loss) {
+      const auto extra = torch::autograd::grad({loss}, adam_.alphas());
+      for (std::size_t i = 0; i < extra.size(); ++i) gradients[i] = gradients[i] + extra[i];
+    };
+    if constexpr (RegularizesMaskedArch<ArchRegularizer>) {
+      add(regularizer_.loss(adam_.alphas(), masks_, epoch));
+    } else if constexpr (RegularizesArch<ArchRegularizer>) {
+      add(regularizer_.loss(adam_.alphas(), epoch));
+    }
+    return gradients;
+  }
+
   Evaluation evaluate(const DeviceBatch& batch) {
     supernet_.train();
-    torch::Tensor logits = supernet_.forward(batch.images, op_weights());
+    std::vector<torch::Tensor> weights = op_weights();
+    torch::Tensor logits = supernet_.forward(batch.images, weights);
     torch::Tensor loss = torch::nn::functional::cross_entropy(logits, batch.labels);
-    return {std::move(loss), std::move(logits)};
+    return {std::move(loss), std::move(logits), std::move(weights)};
+  }
+
+  [[nodiscard]] torch::Tensor relaxed(const torch::Tensor& alpha, std::size_t m) const {
+    constexpr bool by_shape = requires {
+      relaxation_.op_weights(alpha, shapes_[m]);
+    };
+    if constexpr (provides<Relaxation, tags::maskable>) {
+      if (!masks_.empty()) {
+        if constexpr (by_shape) {
+          return relaxation_.op_weights(alpha, shapes_[m], masks_[m]);
+        } else {
+          return relaxation_.op_weights(alpha, masks_[m]);
+        }
+      }
+    }
+    if constexpr (by_shape) {
+      return relaxation_.op_weights(alpha, shapes_[m]);
+    } else {
+      return relaxation_.op_weights(alpha);
+    }
   }
 
   Supernet& supernet_;
+  std::vector<ArchShape> shapes_;
   Adam adam_;
+  std::vector<torch::Tensor> masks_;
   Relaxation relaxation_;
   Bilevel bilevel_;
   ArchRegularizer regularizer_;
+  StepGraphs graphs_;
 };
 
 }  // namespace flowdarts

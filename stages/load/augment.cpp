@@ -68,7 +68,7 @@ Augmentation::Augmentation(ImageGeometry geometry, const Normalisation& normalis
     scale_.scale[c] = static_cast<float>(1.0 / (255.0 * std));
     scale_.bias[c] = static_cast<float>(-mean / std);
     for (std::size_t value = 0; value < 256; ++value) {
-      normalised_[c][value] = static_cast<float>((static_cast<double>(value) / 255.0 - mean) / std);
+      normalised_[256 * c + value] = static_cast<float>((static_cast<double>(value) / 255.0 - mean) / std);
     }
   }
 }
@@ -77,32 +77,57 @@ void Augmentation::train(const Dataset& dataset, std::int64_t sample, CounterRng
                          std::span<float> out) const {
   if (geometry_.fixed) {
     dataset.decode(sample, scratch);
-    const auto offsets = static_cast<std::uint64_t>(2 * options_.padding + 1);
-    const int shift_y = static_cast<int>(rng.below(offsets)) - options_.padding;
-    const int shift_x = static_cast<int>(rng.below(offsets)) - options_.padding;
-    copy_shifted(scratch, shift_x, shift_y, rng.below(2) == 1, out);
-  } else {
-    Region crop;
-    dataset.decode(
-        sample,
-        [&](int width, int height) {
-          crop = random_resized_crop(width, height, rng);
-          crop.shrink = decoder_shrink(crop, geometry_.size);
-          return crop;
-        },
-        scratch);
-    const bool flip = rng.below(2) == 1;
-    resize(scratch, crop_axis(crop.left, crop.width, geometry_.size, scratch.shrink),
-           crop_axis(crop.top, crop.height, geometry_.size, scratch.shrink), flip, scale_, geometry_.size,
-           geometry_.size, out);
+    const Crop crop = choose_crop(sample, rng);
+    copy_shifted(scratch, crop, out);
+    cut_out(crop, out);
+    return;
   }
-  if (options_.cutout > 0) cut_out(rng, out);
+  Region region;
+  dataset.decode(
+      sample,
+      [&](int width, int height) {
+        region = random_resized_crop(width, height, rng);
+        region.shrink = decoder_shrink(region, geometry_.size);
+        return region;
+      },
+      scratch);
+  const bool flip = rng.below(2) == 1;
+  resize(scratch, crop_axis(region.left, region.width, geometry_.size, scratch.shrink),
+         crop_axis(region.top, region.height, geometry_.size, scratch.shrink), flip, scale_, geometry_.size,
+         geometry_.size, out);
+  Crop hole;
+  choose_hole(rng, hole);
+  cut_out(hole, out);
+}
+
+Crop Augmentation::choose_crop(std::int64_t sample, CounterRng rng) const {
+  const auto shift = [&] {
+    return static_cast<std::int16_t>(static_cast<int>(rng.below(static_cast<std::uint64_t>(2 * options_.padding + 1))) -
+                                     options_.padding);
+  };
+  Crop crop{.sample = sample};
+  crop.shift_y = shift();
+  crop.shift_x = shift();
+  crop.flip = rng.below(2) == 1;
+  choose_hole(rng, crop);
+  return crop;
+}
+
+void Augmentation::choose_hole(CounterRng& rng, Crop& crop) const {
+  if (options_.cutout == 0) return;
+  const int size = geometry_.size, half = options_.cutout / 2;
+  const int y = static_cast<int>(rng.below(static_cast<std::uint64_t>(size)));
+  const int x = static_cast<int>(rng.below(static_cast<std::uint64_t>(size)));
+  crop.hole_top = static_cast<std::int16_t>(std::max(0, y - half));
+  crop.hole_bottom = static_cast<std::int16_t>(std::min(size, y + half));
+  crop.hole_left = static_cast<std::int16_t>(std::max(0, x - half));
+  crop.hole_right = static_cast<std::int16_t>(std::min(size, x + half));
 }
 
 void Augmentation::evaluate(const Dataset& dataset, std::int64_t sample, Image& scratch, std::span<float> out) const {
   if (geometry_.fixed) {
     dataset.decode(sample, scratch);
-    copy_shifted(scratch, 0, 0, false, out);
+    copy_shifted(scratch, {}, out);
     return;
   }
   ResizeAxis horizontal, vertical;
@@ -121,39 +146,36 @@ void Augmentation::evaluate(const Dataset& dataset, std::int64_t sample, Image& 
   resize(scratch, horizontal, vertical, false, scale_, geometry_.size, geometry_.size, out);
 }
 
-// Output pixel (x, y) is the image's (x + shift_x, y + shift_y), black outside; then mirrored if `flip`.
-void Augmentation::copy_shifted(const Image& image, int shift_x, int shift_y, bool flip, std::span<float> out) const {
-  const int size = geometry_.size;
+// crop_pixel() of all pixels but the hole's, row by row.
+void Augmentation::copy_shifted(const Image& image, const Crop& crop, std::span<float> out) const {
+  const int size = geometry_.size, shift_x = crop.shift_x, shift_y = crop.shift_y;
   const auto plane = static_cast<std::ptrdiff_t>(size) * size;
   const int first_x = std::clamp(-shift_x, 0, size), last_x = std::clamp(size - shift_x, 0, size);
   const int first_y = std::clamp(-shift_y, 0, size), last_y = std::clamp(size - shift_y, 0, size);
+  const float *red = normalised_.data(), *green = red + 256, *blue = green + 256;
   if (shift_x != 0 || shift_y != 0) {
-    for (std::size_t c = 0; c < 3; ++c) {
-      std::fill_n(out.data() + static_cast<std::ptrdiff_t>(c) * plane, plane, normalised_[c][0]);
-    }
+    for (int c = 0; c < 3; ++c) std::fill_n(out.data() + c * plane, plane, red[256 * c]);
   }
-  const std::ptrdiff_t direction = flip ? -1 : 1;
+  const std::ptrdiff_t direction = crop.flip ? -1 : 1;
   for (int y = first_y; y < last_y; ++y) {
     const std::uint8_t* pixel =
         image.pixels.data() + std::ptrdiff_t{3} * ((y + shift_y) * std::ptrdiff_t{size} + first_x + shift_x);
-    float* target = out.data() + y * std::ptrdiff_t{size} + (flip ? size - 1 - first_x : first_x);
+    float* target = out.data() + y * std::ptrdiff_t{size} + (crop.flip ? size - 1 - first_x : first_x);
     for (int x = first_x; x < last_x; ++x, pixel += 3, target += direction) {
-      target[0] = normalised_[0][pixel[0]];
-      target[plane] = normalised_[1][pixel[1]];
-      target[2 * plane] = normalised_[2][pixel[2]];
+      target[0] = red[pixel[0]];
+      target[plane] = green[pixel[1]];
+      target[2 * plane] = blue[pixel[2]];
     }
   }
 }
 
-void Augmentation::cut_out(CounterRng& rng, std::span<float> out) const {
-  const int size = geometry_.size, half = options_.cutout / 2;
-  const int y = static_cast<int>(rng.below(static_cast<std::uint64_t>(size)));
-  const int x = static_cast<int>(rng.below(static_cast<std::uint64_t>(size)));
-  const int top = std::max(0, y - half), bottom = std::min(size, y + half);
-  const int left = std::max(0, x - half), right = std::min(size, x + half);
-  for (int row = 0; row < 3 * size; ++row) {
-    if (row % size < top || row % size >= bottom) continue;
-    std::fill_n(out.data() + row * std::ptrdiff_t{size} + left, right - left, 0.0F);
+void Augmentation::cut_out(const Crop& crop, std::span<float> out) const {
+  const int size = geometry_.size;
+  for (int c = 0; c < 3; ++c) {
+    for (int y = crop.hole_top; y < crop.hole_bottom; ++y) {
+      std::fill_n(out.data() + (std::ptrdiff_t{c} * size + y) * size + crop.hole_left, crop.hole_right - crop.hole_left,
+                  0.0F);
+    }
   }
 }
 

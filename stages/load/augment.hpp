@@ -4,6 +4,7 @@
 
 #include <array>
 #include <flowdarts/spaces/support/random.hpp>
+#include <flowdarts/stages/load/crop.hpp>
 #include <flowdarts/stages/load/dataset.hpp>
 #include <flowdarts/stages/load/resize.hpp>
 #include <span>
@@ -33,18 +34,25 @@ class Augmentation {
   /// from resizing the full image. `scratch` is working memory. Throws what Dataset::decode throws.
   void train(const Dataset& dataset, std::int64_t sample, CounterRng rng, Image& scratch, std::span<float> out) const;
 
+  /// What train() chooses for a sample of fixed size: crop_pixel() of it with normalised() are the same bits.
+  [[nodiscard]] Crop choose_crop(std::int64_t sample, CounterRng rng) const;
+
+  /// What becomes of each value 0 .. 255 of each channel: [3, 256].
+  [[nodiscard]] std::span<const float> normalised() const { return normalised_; }
+
   /// Evaluation. Fixed-size images as they are; others: the shorter side resized to round(size * 256 / 224), the centre
   /// cropped. Normalised.
   void evaluate(const Dataset& dataset, std::int64_t sample, Image& scratch, std::span<float> out) const;
 
  private:
-  void copy_shifted(const Image& image, int shift_x, int shift_y, bool flip, std::span<float> out) const;
-  void cut_out(CounterRng& rng, std::span<float> out) const;
+  void choose_hole(CounterRng& rng, Crop& crop) const;
+  void copy_shifted(const Image& image, const Crop& crop, std::span<float> out) const;
+  void cut_out(const Crop& crop, std::span<float> out) const;
 
   ImageGeometry geometry_;
   AugmentOptions options_;
   ChannelScale scale_{};
-  std::array<std::array<float, 256>, 3> normalised_{};  // a look-up is exact and as fast as the arithmetic
+  std::array<float, std::size_t{3} * 256> normalised_{};  // a look-up is exact and as fast as the arithmetic
 };
 
 }  // namespace flowdarts

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <flowdarts/spaces/support/split.hpp>
+#include <flowdarts/stages/load/batch_memory.hpp>
+#include <flowdarts/stages/load/crop.hpp>
 #include <vector>
 
 namespace flowdarts {
@@ -17,15 +19,16 @@ struct BatchPlan {
   bool augment = true;  ///< false: the evaluation path
 };
 
-/// B samples ready for a network. `ids` are the plan's in their order, without the samples that were skipped as
-/// corrupt.
+/// B samples ready for a network, as pixels or, where those are made on a device, as the crops that it makes. `ids` are
+/// the plan's in their order, without the samples that were skipped as corrupt.
 struct Batch {
   Split split = Split::train;
   std::int64_t epoch = 0;
   std::int64_t index = 0;
-  std::vector<std::int64_t> ids = {};     ///< [B]
-  std::vector<float> images = {};         ///< [B, 3, height, width], normalised
-  std::vector<std::int64_t> labels = {};  ///< [B]
+  std::vector<std::int64_t> ids = {};    ///< [B]
+  BatchArray<float> images = {};         ///< [B, 3, height, width], normalised; or empty
+  BatchArray<Crop> crops = {};           ///< [B]; or empty
+  BatchArray<std::int64_t> labels = {};  ///< [B]
   int height = 0, width = 0;
 };
 

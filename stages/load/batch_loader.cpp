@@ -1,14 +1,16 @@
 #include <flowdarts/spaces/support/error.hpp>
 #include <flowdarts/stages/load/batch_loader.hpp>
+#include <stdexcept>
 
 namespace flowdarts {
 
 BatchLoader::BatchLoader(std::shared_ptr<const Dataset> dataset, const LoadOptions& options, std::uint64_t seed,
-                         OnCorrupt on_corrupt)
+                         OnCorrupt on_corrupt, std::pmr::memory_resource* memory)
     : dataset_(std::move(dataset)),
       augmentation_(dataset_->geometry(), dataset_->normalisation(), options),
       seed_(seed),
-      on_corrupt_(std::move(on_corrupt)) {
+      on_corrupt_(std::move(on_corrupt)),
+      memory_(memory) {
   if (!on_corrupt_) return;
   for (const std::string& line : dataset_->skipped()) on_corrupt_(line);
 }
@@ -16,22 +18,22 @@ BatchLoader::BatchLoader(std::shared_ptr<const Dataset> dataset, const LoadOptio
 Batch BatchLoader::load(const BatchPlan& plan) const {
   const int size = dataset_->geometry().size;
   const std::size_t image_floats = std::size_t{3} * static_cast<std::size_t>(size) * static_cast<std::size_t>(size);
-  Batch batch{.split = plan.split, .epoch = plan.epoch, .index = plan.index, .height = size, .width = size};
+  Batch batch{.split = plan.split,
+              .epoch = plan.epoch,
+              .index = plan.index,
+              .images = BatchArray<float>(plan.ids.size() * image_floats, memory_),
+              .labels = BatchArray<std::int64_t>(memory_),
+              .height = size,
+              .width = size};
   batch.ids.reserve(plan.ids.size());
   batch.labels.reserve(plan.ids.size());
-  batch.images.resize(plan.ids.size() * image_floats);
   Image scratch;
   for (const std::int64_t id : plan.ids) {
-    if (id < 0 || id >= dataset_->size()) {
-      throw InputError("sample " + std::to_string(id) + " of data set " + dataset_->name() + ", expected 0 to " +
-                       std::to_string(dataset_->size() - 1));
-    }
+    check(id);
     const std::span out = std::span(batch.images).subspan(batch.ids.size() * image_floats, image_floats);
     try {
       if (plan.augment) {
-        const CounterRng rng(seed_, Stream::augmentation, static_cast<std::uint32_t>(plan.split),
-                             static_cast<std::uint32_t>(plan.epoch), static_cast<std::uint64_t>(id));
-        augmentation_.train(*dataset_, id, rng, scratch, out);
+        augmentation_.train(*dataset_, id, rng(plan, id), scratch, out);
       } else {
         augmentation_.evaluate(*dataset_, id, scratch, out);
       }
@@ -45,6 +47,39 @@ Batch BatchLoader::load(const BatchPlan& plan) const {
   }
   batch.images.resize(batch.ids.size() * image_floats);
   return batch;
+}
+
+Batch BatchLoader::load_crops(const BatchPlan& plan) const {
+  if (!dataset_->geometry().fixed) throw std::invalid_argument("load_crops: images of a fixed size expected");
+  const int size = dataset_->geometry().size;
+  Batch batch{.split = plan.split,
+              .epoch = plan.epoch,
+              .index = plan.index,
+              .ids = plan.ids,
+              .crops = BatchArray<Crop>(memory_),
+              .labels = BatchArray<std::int64_t>(memory_),
+              .height = size,
+              .width = size};
+  batch.crops.reserve(plan.ids.size());
+  batch.labels.reserve(plan.ids.size());
+  for (const std::int64_t id : plan.ids) {
+    check(id);
+    batch.crops.push_back(plan.augment ? augmentation_.choose_crop(id, rng(plan, id)) : Crop{.sample = id});
+    batch.labels.push_back(dataset_->label(id));
+  }
+  return batch;
+}
+
+void BatchLoader::check(std::int64_t sample) const {
+  if (sample < 0 || sample >= dataset_->size()) {
+    throw InputError("sample " + std::to_string(sample) + " of data set " + dataset_->name() + ", expected 0 to " +
+                     std::to_string(dataset_->size() - 1));
+  }
+}
+
+CounterRng BatchLoader::rng(const BatchPlan& plan, std::int64_t sample) const {
+  return CounterRng(seed_, Stream::augmentation, static_cast<std::uint32_t>(plan.split),
+                    static_cast<std::uint32_t>(plan.epoch), static_cast<std::uint64_t>(sample));
 }
 
 std::int64_t BatchLoader::skipped() const {

@@ -22,24 +22,34 @@ using OnCorrupt = std::function<void(const std::string& line)>;
 class BatchLoader {
  public:
   /// With dataset->skip_corrupt(), what the data set left out when it was opened is reported at once. `on_corrupt` may
-  /// be empty. Throws InputError if an option is out of range for the data set's images.
+  /// be empty. The arrays of batches come from `memory`, which is asked from any thread and must outlive them. Throws
+  /// InputError if an option is out of range for the data set's images.
   BatchLoader(std::shared_ptr<const Dataset> dataset, const LoadOptions& options, std::uint64_t seed,
-              OnCorrupt on_corrupt);
+              OnCorrupt on_corrupt, std::pmr::memory_resource* memory = std::pmr::new_delete_resource());
 
   /// A sample that is damaged throws InputError or, with dataset->skip_corrupt(), is left out of the batch, which may
   /// then be empty. Throws InputError for an id that the data set does not have.
   [[nodiscard]] Batch load(const BatchPlan& plan) const;
 
+  /// The same batch as crops instead of pixels, for a data set that lives on a device (ResidentDataset). Images must be
+  /// of fixed size.
+  [[nodiscard]] Batch load_crops(const BatchPlan& plan) const;
+
+  [[nodiscard]] const Augmentation& augmentation() const { return augmentation_; }
+
   /// How many different samples were skipped so far, those left out at opening included.
   [[nodiscard]] std::int64_t skipped() const;
 
  private:
+  void check(std::int64_t sample) const;
+  [[nodiscard]] CounterRng rng(const BatchPlan& plan, std::int64_t sample) const;
   void report(std::int64_t sample, const std::string& line) const;
 
   std::shared_ptr<const Dataset> dataset_;
   Augmentation augmentation_;
   std::uint64_t seed_;
   OnCorrupt on_corrupt_;
+  std::pmr::memory_resource* memory_;
   mutable std::mutex mutex_;  // guards skipped_ and calls of on_corrupt_
   mutable std::unordered_set<std::int64_t> skipped_;
 };

@@ -52,6 +52,9 @@ class Dataset {
   /// With skip_corrupt: one line for each thing that was left out when the set was opened.
   [[nodiscard]] const std::vector<std::string>& skipped() const { return facts_.skipped; }
 
+  /// Whether decode() only copies from memory and never fails.
+  [[nodiscard]] virtual bool in_memory() const { return false; }
+
   /// Decodes the region of image i that `choose` asks for into `out`, whose buffer is reused.
   /// Throws InputError naming the file when it cannot be read or is damaged. Damage outside the region goes unnoticed,
   /// except that a truncated file is always found.

@@ -18,6 +18,7 @@ class MemoryDataset final : public Dataset {
   using Dataset::decode;
   using Dataset::Facts;
 
+  [[nodiscard]] bool in_memory() const override { return true; }
   void decode(std::int64_t i, const ChooseRegion& choose, Image& out) const override {
     const int size = geometry().size;
     choose(size, size);

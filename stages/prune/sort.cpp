@@ -5,11 +5,20 @@
 #include <flowdarts/stages/prune/sort.hpp>
 #include <flowdarts/stages/prune/sort_keys.hpp>
 #include <limits>
+#include <memory>
 #include <numeric>
 #include <stdexcept>
 #include <string>
 
 namespace flowdarts {
+namespace {
+
+[[noreturn]] void refuse_cuda() {
+  throw RunError("sort back end cuda: found no GPU or a build without CUDA, expected one of serial, thrust");
+}
+
+}  // namespace
+
 namespace detail {
 
 void sort_keys_serial(const std::uint64_t* keys, std::uint32_t* positions, std::size_t size) {
@@ -25,6 +34,12 @@ bool cuda_device_present() {
 #endif
 
 }  // namespace detail
+
+#ifndef FLOWDARTS_CUDA
+std::unique_ptr<DeviceSorter> make_device_sorter(std::size_t) {
+  refuse_cuda();
+}
+#endif
 
 namespace {
 
@@ -51,36 +66,43 @@ std::vector<std::uint32_t> rank(std::span<const double> scores, std::span<const 
     throw std::invalid_argument("rank: as many eligibility flags as scores expected");
   }
   if (size > std::numeric_limits<std::uint32_t>::max()) throw std::length_error("rank: more than 2^32 - 1 scores");
-  if (!is_available(sorter.backend)) {
-    throw RunError("sort back end cuda: found no GPU or a build without CUDA, expected one of serial, thrust");
+  if (!is_available(sorter.backend)) refuse_cuda();
+
+  std::vector<std::uint64_t> host_keys;
+  std::unique_ptr<DeviceSorter> own;
+  DeviceSorter* device = sorter.device;
+  std::span<std::uint64_t> keys;
+  if (sorter.backend == SortBackend::cuda) {
+    if (device == nullptr) {
+      own = make_device_sorter(size);
+      device = own.get();
+    }
+    keys = device->keys();
+    if (keys.size() < size) throw std::invalid_argument("rank: a device sorter for as many scores expected");
+  } else {
+    host_keys.resize(size);
+    keys = host_keys;
   }
 
   // What is not eligible sorts last and is cut off.
-  std::vector<std::uint64_t> keys(size, last_key);
   std::size_t ranked = 0;
   for (std::size_t i = 0; i < size; ++i) {
+    keys[i] = last_key;
     if (!eligible.empty() && eligible[i] == 0) continue;
     if (std::isnan(scores[i]))
       throw RunError("score of sample at position " + std::to_string(i) + ": found NaN, expected a number");
     keys[i] = key_of(scores[i], order);
     ++ranked;
   }
+  if (sorter.backend == SortBackend::cuda) {
+    const auto sorted = device->sort(size).first(ranked);
+    return {sorted.begin(), sorted.end()};
+  }
   std::vector<std::uint32_t> positions(size);
-  switch (sorter.backend) {
-    case SortBackend::serial:
-      detail::sort_keys_serial(keys.data(), positions.data(), size);
-      break;
-    case SortBackend::thrust:
-      detail::sort_keys_tbb(keys.data(), positions.data(), size);
-      break;
-    case SortBackend::cuda:
-#ifdef FLOWDARTS_CUDA
-      if (const auto failure = detail::sort_keys_cuda(keys.data(), positions.data(), size, sorter.cuda_stream);
-          !failure.empty()) {
-        throw RunError("sort back end cuda: " + failure);
-      }
-#endif
-      break;
+  if (sorter.backend == SortBackend::serial) {
+    detail::sort_keys_serial(keys.data(), positions.data(), size);
+  } else {
+    detail::sort_keys_tbb(keys.data(), positions.data(), size);
   }
   positions.resize(ranked);
   return positions;

@@ -2,6 +2,7 @@
 // Ranking of samples by score. Every back end gives the same ranking bit for bit: ties go to the lower position.
 
 #include <cstdint>
+#include <flowdarts/stages/prune/device_sorter.hpp>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -29,10 +30,11 @@ constexpr std::string_view name_of(SortBackend backend) {
 /// Whether rank() can use this back end: `cuda` needs a build with FLOWDARTS_CUDA and a GPU in this machine.
 [[nodiscard]] bool is_available(SortBackend backend);
 
-/// The back end to use and, for `cuda`, the cudaStream_t to work on (null: the default stream; ignored by the others).
+/// The back end to use and, for `cuda`, what it works with, for as many scores at least; null: rank() makes one for
+/// itself, for which the whole device has to wait. Ignored by the others.
 struct Sorter {
   SortBackend backend = SortBackend::thrust;
-  void* cuda_stream = nullptr;
+  DeviceSorter* device = nullptr;
 };
 
 enum class SortOrder : std::uint8_t { ascending, descending };

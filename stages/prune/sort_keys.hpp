@@ -1,11 +1,10 @@
 #pragma once
-// The back ends of rank(), each in a translation unit of its own: they compile against different systems of Thrust.
-// Each writes to `positions` the positions of all `size` keys in ascending order of key, equal keys in order of
-// position.
+// The back ends of rank() on a CPU (DeviceSorter is the one on a GPU), each in a translation unit of its own: they
+// compile against different systems of Thrust. Each writes to `positions` the positions of all `size` keys in ascending
+// order of key, equal keys in order of position.
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
 
 namespace flowdarts::detail {
 
@@ -13,11 +12,6 @@ void sort_keys_serial(const std::uint64_t* keys, std::uint32_t* positions, std::
 
 /// Spends the keys: they come back sorted.
 void sort_keys_tbb(std::uint64_t* keys, std::uint32_t* positions, std::size_t size);
-
-/// Keys and positions in host memory, the sort on `stream` (a cudaStream_t), which is idle when this returns. Returns
-/// what failed, nothing on success.
-[[nodiscard]] std::string sort_keys_cuda(const std::uint64_t* keys, std::uint32_t* positions, std::size_t size,
-                                         void* stream);
 
 [[nodiscard]] bool cuda_device_present();
 

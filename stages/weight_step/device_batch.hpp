@@ -6,13 +6,18 @@
 
 namespace flowdarts {
 
-/// A batch on the device: images [B, 3, H, W] float32 in channels-last memory, labels int64 [B].
+/// A batch on the device: images [B, 3, H, W] in channels-last memory, labels int64 [B].
 struct DeviceBatch {
   torch::Tensor images;
   torch::Tensor labels;
 };
 
-/// Copies a loaded batch, which may go as soon as this returns.
+/// Copies a loaded batch's pixels, as float32, and labels. The batch may go as soon as this returns. Out of pinned
+/// memory (PinnedMemory) to a GPU nothing waits for the copy.
 DeviceBatch to_device(const Batch& batch, const torch::Device& device);
+
+/// A copy, on the device, of `sizes` elements of `type` in the memory of the host; the same holds for it.
+torch::Tensor copy_to_device(const void* data, torch::IntArrayRef sizes, at::ScalarType type,
+                             const torch::Device& device);
 
 }  // namespace flowdarts

@@ -12,14 +12,17 @@
 
 namespace flowdarts::optimizer {
 
-/// gradients: undefined where they are zero. clip: the largest norm of all of them together; 0: any.
+/// gradients: undefined where they are zero. lr [1], double: read when the kernels run, in place of factors.lr. clip:
+/// the largest norm of all of them together; 0: any.
 template <class T>
 void sgd_step_on_gpu(const std::vector<torch::Tensor>& weights, const std::vector<torch::Tensor>& momentum,
-                     const std::vector<torch::Tensor>& gradients, const SgdFactors& factors, double clip);
+                     const std::vector<torch::Tensor>& gradients, const torch::Tensor& lr, const SgdFactors& factors,
+                     double clip);
 
+/// changing [2], double: step_size and root_correction2, read when the kernels run, in place of those of factors.
 template <class T>
 void adam_step_on_gpu(const std::vector<torch::Tensor>& weights, const std::vector<torch::Tensor>& first,
                       const std::vector<torch::Tensor>& second, const std::vector<torch::Tensor>& gradients,
-                      const AdamFactors& factors);
+                      const torch::Tensor& changing, const AdamFactors& factors);
 
 }  // namespace flowdarts::optimizer

@@ -50,35 +50,50 @@ Sgd::Sgd(std::vector<torch::Tensor> weights, const WeightOptions& options)
       nesterov_(options.nesterov) {
   const torch::NoGradGuard no_grad;
   for (const torch::Tensor& weight : weights_) momentum_.push_back(torch::zeros_like(weight));
+  lr_ = torch::zeros({1}, torch::TensorOptions(torch::kDouble)
+                              .device(weights_.empty() ? torch::Device(torch::kCPU) : weights_.front().device()));
 }
 
-void Sgd::step(const std::vector<torch::Tensor>& gradients, double lr) {
+void Sgd::set_lr(double lr) {
+  if (lr == lr_on_host_) return;
+  const torch::NoGradGuard no_grad;
+  lr_.fill_(lr);  // a kernel's argument: nothing is copied from the host, which would wait
+  lr_on_host_ = lr;
+}
+
+bool Sgd::recordable() const {
+  return optimizer::takes_kernels(weights_, with_gpu);
+}
+
+void Sgd::step(const std::vector<torch::Tensor>& gradients) {
   TORCH_CHECK(gradients.size() == weights_.size(), "SGD: found ", gradients.size(), " gradients for ", weights_.size(),
               " weights");
   if (weights_.empty()) return;
   const torch::NoGradGuard no_grad;
   if (!optimizer::takes_kernels(weights_, with_gpu)) {
-    step_with_foreach(gradients, lr);
+    step_with_foreach(gradients);
   } else if (weights_.front().scalar_type() == torch::kDouble) {
-    step_with_kernels<double>(gradients, lr);
+    step_with_kernels<double>(gradients);
   } else {
-    step_with_kernels<float>(gradients, lr);
+    step_with_kernels<float>(gradients);
   }
 }
 
 template <class T>
-void Sgd::step_with_kernels(const std::vector<torch::Tensor>& gradients, double lr) {
+void Sgd::step_with_kernels(const std::vector<torch::Tensor>& gradients) {
   std::vector<torch::Tensor> arranged(gradients);
   for (std::size_t i = 0; i < weights_.size(); ++i) {
     // The module's owner may have changed the memory format since the last step.
     momentum_[i] = optimizer::arranged_like(momentum_[i], weights_[i]);
     if (arranged[i].defined()) arranged[i] = optimizer::arranged_like(arranged[i], weights_[i]);
   }
-  optimizer::SgdFactors factors{
-      .weight_decay = weight_decay_, .momentum = momentum_factor_, .lr = lr, .nesterov = nesterov_};
+  optimizer::SgdFactors factors{.weight_decay = weight_decay_, .momentum = momentum_factor_, .nesterov = nesterov_};
 #ifdef FLOWDARTS_CUDA
-  if (weights_.front().is_cuda()) return optimizer::sgd_step_on_gpu<T>(weights_, momentum_, arranged, factors, clip_);
+  if (weights_.front().is_cuda()) {
+    return optimizer::sgd_step_on_gpu<T>(weights_, momentum_, arranged, lr_, factors, clip_);
+  }
 #endif
+  factors.lr = *lr_.const_data_ptr<double>();
   std::vector<T*> weight, velocity;
   std::vector<const T*> gradient;
   for (std::size_t i = 0; i < weights_.size(); ++i) {
@@ -107,7 +122,7 @@ void Sgd::step_with_kernels(const std::vector<torch::Tensor>& gradients, double 
   }
 }
 
-void Sgd::step_with_foreach(const std::vector<torch::Tensor>& gradients, double lr) {
+void Sgd::step_with_foreach(const std::vector<torch::Tensor>& gradients) {
   std::vector<torch::Tensor> direction(gradients);
   for (std::size_t i = 0; i < direction.size(); ++i) {
     if (!direction[i].defined()) direction[i] = torch::zeros_like(weights_[i]);
@@ -118,9 +133,9 @@ void Sgd::step_with_foreach(const std::vector<torch::Tensor>& gradients, double 
   at::_foreach_add_(momentum_, direction);
   if (nesterov_) {
     direction = at::_foreach_add(direction, momentum_, momentum_factor_);
-    at::_foreach_add_(weights_, direction, -lr);
+    at::_foreach_add_(weights_, direction, -lr_on_host_);
   } else {
-    at::_foreach_add_(weights_, momentum_, -lr);
+    at::_foreach_add_(weights_, momentum_, -lr_on_host_);
   }
 }
 

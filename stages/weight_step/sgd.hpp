@@ -31,10 +31,19 @@ class Sgd {
  public:
   Sgd(std::vector<torch::Tensor> weights, const WeightOptions& options);
 
+  /// The learning rate of the steps to come.
+  void set_lr(double lr);
+
   /// gradients: one a weight, undefined where it is zero; they stay as they are. On a CPU, float and double take one
   /// pass for the norm and one for the rest, with the same bits for any number of threads; on a GPU, in a build with
   /// FLOWDARTS_CUDA, they do as well, and the host never waits.
-  void step(const std::vector<torch::Tensor>& gradients, double lr);
+  void step(const std::vector<torch::Tensor>& gradients);
+  void step(const std::vector<torch::Tensor>& gradients, double lr) {
+    set_lr(lr);
+    step(gradients);
+  }
+  /// Whether a step can be recorded (stages/graph_capture/): then each launch takes the learning rate set last.
+  [[nodiscard]] bool recordable() const;
 
   [[nodiscard]] const std::vector<torch::Tensor>& weights() const { return weights_; }
   /// One buffer a weight, zero before the first step.
@@ -42,11 +51,13 @@ class Sgd {
 
  private:
   template <class T>
-  void step_with_kernels(const std::vector<torch::Tensor>& gradients, double lr);
-  void step_with_foreach(const std::vector<torch::Tensor>& gradients, double lr);
+  void step_with_kernels(const std::vector<torch::Tensor>& gradients);
+  void step_with_foreach(const std::vector<torch::Tensor>& gradients);
 
   std::vector<torch::Tensor> weights_;
   std::vector<torch::Tensor> momentum_;
+  torch::Tensor lr_;  // [1], double: where the weights are, for kernels to read
+  double lr_on_host_ = 0;
   double momentum_factor_, weight_decay_, clip_;
   bool nesterov_;
 };

@@ -54,14 +54,14 @@ __global__ __launch_bounds__(block_threads) void clip_scale_kernel(const double*
 template <class T>
 __global__ __launch_bounds__(block_threads) void update_kernel(const __grid_constant__ Batch<T> batch,
                                                                const __grid_constant__ SgdFactors factors,
-                                                               const double* clip_scale) {
+                                                               const double* learning_rate, const double* clip_scale) {
   const int t = batch.tensor_of(blockIdx.x);
   const SgdTensor<T>& tensor = batch.tensors[t];
   const std::int64_t begin = (blockIdx.x - batch.first_chunk[t]) * chunk_size;
   const std::int64_t end = min(begin + chunk_size, tensor.size);
   const auto scale = static_cast<T>(factors.gradient_scale * (clip_scale != nullptr ? *clip_scale : 1.0));
   const auto weight_decay = static_cast<T>(factors.weight_decay), momentum = static_cast<T>(factors.momentum),
-             lr = static_cast<T>(factors.lr);
+             lr = static_cast<T>(*learning_rate);
 #pragma unroll 4
   for (std::int64_t i = begin + threadIdx.x; i < end; i += block_threads) {
     const T weight = tensor.weight[i];
@@ -83,8 +83,8 @@ std::int64_t all_chunks(std::span<const SgdTensor<T>> tensors) {
 }  // namespace
 
 template <class T>
-std::string sgd_step_cuda(std::span<const SgdTensor<T>> tensors, const SgdFactors& factors, double clip, void* scratch,
-                          void* stream_handle) {
+std::string sgd_step_cuda(std::span<const SgdTensor<T>> tensors, const double* lr, const SgdFactors& factors,
+                          double clip, void* scratch, void* stream_handle) {
   static_assert(sizeof(Batch<T>) + sizeof(SgdFactors) + 64 <= 4096);  // what every driver takes
   const auto stream = static_cast<cudaStream_t>(stream_handle);
   auto* const scale = static_cast<double*>(scratch);  // and the chunks' sums behind it
@@ -99,8 +99,8 @@ std::string sgd_step_cuda(std::span<const SgdTensor<T>> tensors, const SgdFactor
     if (!error.empty()) return error;
   }
   return for_batches(tensors, [&](const Batch<T>& batch) {
-    update_kernel<T>
-        <<<static_cast<unsigned>(batch.chunks), block_threads, 0, stream>>>(batch, factors, clip > 0 ? scale : nullptr);
+    update_kernel<T><<<static_cast<unsigned>(batch.chunks), block_threads, 0, stream>>>(batch, factors, lr,
+                                                                                        clip > 0 ? scale : nullptr);
     return failure(cudaGetLastError(), "SGD step on a GPU");
   });
 }
@@ -111,7 +111,8 @@ std::size_t sgd_scratch(std::span<const SgdTensor<T>> tensors) {
 }
 
 #define FLOWDARTS_KERNELS(T)                                                                                     \
-  template std::string sgd_step_cuda<T>(std::span<const SgdTensor<T>>, const SgdFactors&, double, void*, void*); \
+  template std::string sgd_step_cuda<T>(std::span<const SgdTensor<T>>, const double*, const SgdFactors&, double, \
+                                        void*, void*);                                                           \
   template std::size_t sgd_scratch<T>(std::span<const SgdTensor<T>>);
 FLOWDARTS_KERNELS(float)
 FLOWDARTS_KERNELS(double)

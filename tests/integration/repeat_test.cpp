@@ -34,6 +34,23 @@ INSTANTIATE_TEST_SUITE_P(
                       Repeated{"El2nSecondOrder", &el2n, {"--prune-runs", "2", "--prune-score-epochs", "1"}}),
     [](const auto& instance) { return std::string(instance.param.name); });
 
+// Whole and last batches, before and after pruning: graphs of several shapes.
+TEST_F(Searches, RepeatOnAGpuWhereTheyAreDeterministic) {
+  for (const char* precision : {"fp32", "bf16"}) {
+    const Arguments options{"--device",   "cuda", "--deterministic", "--precision", precision,        "--epochs", "4",
+                            "--channels", "4",    "--batch-size",    "8",           "--prune-window", "2"};
+    const std::string one = std::string("one-") + precision, two = std::string("two-") + precision;
+    const Outcome first = run(bdp_darts, tiny(one) + options);
+    if (first.code == 2 && first.err.find("no CUDA device") != std::string::npos) {
+      GTEST_SKIP() << "no GPU in this machine, or a build without CUDA";
+    }
+    ASSERT_EQ(first.code, 0) << first.err;
+    expect_valid_genotype(folder_ / one);
+    finish(bdp_darts, tiny(two) + options + Arguments{"--loader-threads", "4", "--prefetch", "16"});
+    expect_same_run(folder_ / two, folder_ / one);
+  }
+}
+
 TEST_F(Searches, AnotherSeedGivesAnotherSearch) {
   const Arguments options{"--epochs", "1"};
   finish(darts, tiny("one") + options);

@@ -13,6 +13,8 @@
 #include <set>
 #include <thread>
 
+#include "../counting_memory.hpp"
+
 namespace flowdarts {
 namespace {
 
@@ -254,6 +256,23 @@ TEST(FlowGraph, AStoppingPolicyEndsAfterItsEpoch) {
   run_flow_graph(bodies, {2, 4}, {0, 0, std::make_shared<SampleLists>(SampleLists{{1, 2, 3, 4}, {5, 6, 7, 8}}), {}});
   EXPECT_EQ(fake.finished, (std::vector<std::int64_t>{0, 1, 2}));
   EXPECT_EQ(fake.steps_done, 15);
+}
+
+TEST(FlowGraph, BatchesReachTheDeviceInTheMemoryTheyWereLoadedInto) {
+  testing::CountingMemory memory;
+  Fake fake;
+  GraphBodies bodies = fake.bodies();
+  bodies.load = [&](const BatchPlan& wanted) {
+    return Batch{.split = wanted.split, .ids = wanted.ids, .images = BatchArray<float>(5, &memory)};
+  };
+  bodies.step = [&](StepInput&& input) {
+    EXPECT_EQ(input.val->images.get_allocator().memory(), &memory);
+    EXPECT_EQ(input.train.images.get_allocator().memory(), &memory);
+    return StepReport{};
+  };
+  run_flow_graph(bodies, {2, 4}, {0, 0, std::make_shared<SampleLists>(SampleLists{{1, 2, 3, 4}, {5, 6, 7, 8}}), {}});
+  EXPECT_EQ(memory.taken(), 2 * fake.epochs * fake.steps) << "a batch was copied on the way";
+  EXPECT_EQ(memory.given_back(), memory.taken());
 }
 
 TEST(FlowGraph, AResumedEpochBeginsAtItsFirstStep) {

@@ -82,7 +82,7 @@ class RecordingSupernet : public Supernet {
     }
     torch::Tensor logits = first_(x) * op_weights[0][0][0] + second_(torch::relu(x)) * op_weights[0][0][1];
 
-    const torch::Tensor host = logits.detach().contiguous();
+    const torch::Tensor host = logits.detach().cpu().contiguous();
     const std::span<const float> values(host.const_data_ptr<float>(), static_cast<std::size_t>(host.numel()));
     const auto classes = static_cast<std::size_t>(host.size(1));
     for (std::int64_t i = 0; i < images.size(0); ++i) {

@@ -32,11 +32,11 @@ struct GradientMemory {
   using Options = NoOptions;
 
   explicit GradientMemory(const Options& = {}) {}
-  void observe_arch_gradient(const std::vector<torch::Tensor>& gradients, const std::vector<torch::Tensor>&) {
-    for (int op = 0; op < 2; ++op) memory_[op] = 0.9 * memory_[op] + gradients[0][0][op].item<double>();
+  void observe_arch_gradient(const ArchGradient& arch) {
+    for (int op = 0; op < 2; ++op) memory_[op] = 0.9 * memory_[op] + arch.gradients[0][0][op].item<double>();
   }
-  [[nodiscard]] torch::Tensor scores(const torch::Tensor&, const torch::Tensor&) const {
-    return torch::tensor({{memory_[0], memory_[1]}}, torch::kDouble);
+  [[nodiscard]] std::vector<std::vector<double>> scores(const std::vector<torch::Tensor>&) const {
+    return {{memory_[0], memory_[1]}};
   }
   void save(ByteWriter& writer) const {
     writer.put(memory_[0]);

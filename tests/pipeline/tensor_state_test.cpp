@@ -50,6 +50,10 @@ TEST(TensorState, RestoresEveryBit) {
   EXPECT_EQ(tensor_bytes(restored), bytes);
 }
 
+TEST(TensorState, NothingIsMarkedOnACpu) {
+  EXPECT_EQ(mark_work(torch::kCPU), nullptr);
+}
+
 TEST(TensorState, BytesDoNotDependOnTheMemoryFormat) {
   const torch::Tensor plain = torch::randn({2, 3, 4, 5});
   const torch::Tensor channels_last = plain.contiguous(torch::MemoryFormat::ChannelsLast);

@@ -28,6 +28,28 @@ TEST(Method, OrderOfPoliciesDoesNotMatter) {
   EXPECT_EQ(A::names(), B::names());
 }
 
+TEST(Method, RecipesCompose) {
+  using Both = recipes::BdpBetaDarts<AnySpace>;
+  static_assert(std::is_same_v<Both::ArchRegularizer, BetaDecay>);
+  static_assert(std::is_same_v<Both::DataPruning, BilevelDataPruning>);
+  // What no paper has tried.
+  using Untried = Method<AnySpace, BilevelDataPruning, BetaDecay, OperationStrength, StableArchitecture>;
+  EXPECT_EQ(Untried::names()[5].second, "OperationStrength");
+  using IsWithPruning = Method<AnySpace, Masked, SingleLevel, ImportanceShrink, FeatureInformation, TrainDataPruning>;
+  EXPECT_EQ(IsWithPruning::names()[3].second, "TrainDataPruning");
+  using StrengthShrink = Method<AnySpace, ImportanceShrink, OperationStrengthStar>;
+  EXPECT_EQ(StrengthShrink::names()[4].second, "ImportanceShrink");
+}
+
+TEST(TrainDataPruning, LeavesTheValidationSetWhole) {
+  const TrainDataPruning policy;
+  EXPECT_TRUE(policy.prunes_after(5, 30));
+  EXPECT_FALSE(policy.prunes_after(30, 30));
+  EXPECT_EQ(policy.rule(Split::train, 30).ratio, 0.15);
+  EXPECT_EQ(policy.rule(Split::train, 30).events, 6);
+  EXPECT_EQ(policy.rule(Split::val, 30).ratio, 0.0);
+}
+
 TEST(BilevelDataPruning, EventsTileTheSearchAndSpareItsEnd) {
   const BilevelDataPruning policy;
   std::vector<int> events;

@@ -3,9 +3,9 @@
 #include "policies.hpp"
 
 #ifdef FLOWDARTS_EXPECT_OK
-using Searched = Method<EdgeSpace, GradientMeasure>;
+using Searched = Method<EdgeSpace, SimplexMeasure>;
 #else
-using Searched = Method<EdgeSpace, GradientMeasure, HardSamples>;
+using Searched = Method<EdgeSpace, SimplexMeasure, HardSamples>;
 #endif
 
 Searched::Options options;

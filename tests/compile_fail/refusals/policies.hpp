@@ -1,10 +1,7 @@
 #pragma once
 // Policies and spaces that say what the refusals look at and do nothing else. Those the project has are taken from it.
 
-#include <flowdarts/policies/bilevel/second_order.hpp>
-#include <flowdarts/policies/data_pruning/bilevel_data_pruning.hpp>
-#include <flowdarts/policies/data_pruning/random_subset.hpp>
-#include <flowdarts/policies/method.hpp>
+#include <flowdarts/policies/recipes.hpp>
 
 using namespace flowdarts;
 
@@ -27,6 +24,11 @@ struct NodeSpace {
   static constexpr auto needs = capabilities<>;
 };
 
+struct PartialSpace {
+  static constexpr auto provides = capabilities<tags::one_op_per_edge, tags::partial_channels>;
+  static constexpr auto needs = capabilities<>;
+};
+
 // Relaxations.
 
 /// Binary masks: there is no alpha.
@@ -34,8 +36,14 @@ struct Masks : Policy<roles::Relaxation> {
   static constexpr auto provides = capabilities<tags::all_ops_run>;
 };
 
+/// One sampled op an edge: the others are not run.
 struct HardSamples : Policy<roles::Relaxation> {
   static constexpr auto provides = capabilities<tags::trainable_alpha, tags::stochastic>;
+};
+
+/// A mixing that no mask can be laid on.
+struct Unmaskable : Policy<roles::Relaxation> {
+  static constexpr auto provides = capabilities<tags::trainable_alpha, tags::all_ops_run>;
 };
 
 struct ReplayedSamples : Policy<roles::Relaxation> {
@@ -82,8 +90,8 @@ struct ResamplingOrder : Policy<roles::Bilevel> {
 
 struct FeatureMeasure : Policy<roles::Importance> {};
 
-struct GradientMeasure : Policy<roles::Importance> {
-  static constexpr auto needs = capabilities<tags::alpha_grad_is_strength>;
+struct SimplexMeasure : Policy<roles::Importance> {
+  static constexpr auto needs = capabilities<tags::simplex_weights>;
 };
 
 struct BestOpOfEdge : Policy<roles::Importance> {

@@ -95,8 +95,7 @@ TEST(SecondOrder, VanishingGradientGivesNoSecondOrderTerm) {
   Toy toy;
   toy.problem.val_loss = [&toy] { return Evaluation{torch::dot(toy.d, toy.a) + 0.0 * toy.w.sum(), {}}; };
   const auto gradient = SecondOrder().arch_gradient(toy.problem).gradients[0];
-  EXPECT_TRUE(torch::allclose(gradient, toy.d));
-  EXPECT_EQ(toy.passes, 1);
+  EXPECT_TRUE(torch::equal(gradient, toy.d));
 }
 
 }  // namespace

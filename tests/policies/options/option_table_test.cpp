@@ -126,6 +126,11 @@ TEST_F(Options, CommandLineWinsOverFileAndFileOverPreset) {
   EXPECT_EQ(sample.epochs, 5);
   EXPECT_EQ(sample.ratio_train, 0.6);
   EXPECT_EQ(std::string(sample.out), "preset");
+  // What another policy adds to the preset: its values win.
+  table.add_preset({.name = "small", .values = {{"prune-epochs", "4"}}});
+  parse({"--preset", "small"});
+  EXPECT_EQ(sample.epochs, 4);
+  EXPECT_EQ(sample.ratio_train, 0.5);
   EXPECT_EQ(refusal({"--preset", "large"}), "--preset: found \"large\", expected one of small");
 }
 

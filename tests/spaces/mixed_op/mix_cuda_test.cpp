@@ -1,12 +1,12 @@
 // The mix on a GPU against the mix on a CPU, in double from the same numbers.
 
 #include <ATen/cuda/CUDAGraph.h>
-#include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
 
 #include <flowdarts/spaces/mixed_op/mix.hpp>
 #include <memory>
 
+#include "../../no_synchronisation.hpp"
 #include "on_gpu.hpp"
 
 namespace flowdarts {
@@ -243,15 +243,6 @@ TEST_F(MixOnGpu, PassesNaNThroughTheRelu) {
   EXPECT_TRUE(torch::equal(mix(inputs, {}, true).isnan(), x.isnan()));
 }
 
-/// Fails what makes the host wait for the device, as far as LibTorch sees it.
-class NoSynchronisation {
- public:
-  NoSynchronisation() { c10::cuda::warning_state().set_sync_debug_mode(c10::cuda::SyncDebugMode::L_ERROR); }
-  ~NoSynchronisation() { c10::cuda::warning_state().set_sync_debug_mode(c10::cuda::SyncDebugMode::L_DISABLED); }
-  NoSynchronisation(const NoSynchronisation&) = delete;
-  NoSynchronisation& operator=(const NoSynchronisation&) = delete;
-};
-
 TEST_F(MixOnGpu, WorksInsideACudaGraph) {
   BatchNorm norm(16, {.affine = false});
   norm.to(torch::kCUDA);
@@ -271,7 +262,7 @@ TEST_F(MixOnGpu, WorksInsideACudaGraph) {
   Tensors captured;
   {
     const c10::cuda::CUDAStreamGuard guard(stream);
-    const NoSynchronisation none;
+    const testing::NoSynchronisation none;
     pass();
     graph.capture_begin();
     captured = pass();

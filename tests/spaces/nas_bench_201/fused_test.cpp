@@ -168,15 +168,18 @@ TEST_P(Fused, AgreesWithTheOracle) {
   }
 }
 
+// A batch norm over a few pixels amplifies rounding, so that three images alone may miss the bound by chance.
 TEST_P(Fused, LogitsInBfloat16AgreeWithTheOracles) {
+  Case larger = GetParam();
+  larger.batch *= 8;
   for (const bool train : {true, false}) {
     SCOPED_TRACE(train ? "train" : "eval");
     OracleSupernet oracle(GetParam().spec);
     FusedSupernet fused(GetParam().spec, Precision::bf16);
     golden_fill(oracle);
     golden_fill(fused);
-    const Pass expected = run(oracle, GetParam(), torch::kFloat32, train);
-    const Pass actual = run(fused, GetParam(), torch::kFloat32, train);
+    const Pass expected = run(oracle, larger, torch::kFloat32, train);
+    const Pass actual = run(fused, larger, torch::kFloat32, train);
     EXPECT_EQ(actual.logits.scalar_type(), torch::kFloat32);
     EXPECT_LE(largest(actual.logits - expected.logits), 3e-2 * largest(expected.logits));
   }

@@ -11,6 +11,8 @@
 #include <set>
 #include <thread>
 
+#include "../../counting_memory.hpp"
+#include "memory_images.hpp"
 #include "test_images.hpp"
 
 namespace flowdarts {
@@ -114,6 +116,66 @@ TEST(BatchLoader, StatesShapeLabelsAndOrder) {
                 (void)loader.load({Split::train, 0, 0, {6}});
               }),
               HasSubstr("sample 6 of data set folder, expected 0 to 5"));
+}
+
+TEST(BatchLoader, CropsAreThoseOfTheSameBatch) {
+  constexpr int size = 12;
+  const auto dataset = testing::random_images(30, size);
+  const BatchLoader loader(dataset, {.padding = 3, .cutout = 4}, 42, {});
+  for (const BatchPlan& plan : plans(dataset->size(), 8)) {
+    const Batch pixels = loader.load(plan), crops = loader.load_crops(plan);
+    EXPECT_EQ(crops.split, pixels.split);
+    EXPECT_EQ(crops.epoch, pixels.epoch);
+    EXPECT_EQ(crops.index, pixels.index);
+    EXPECT_EQ(crops.ids, pixels.ids);
+    EXPECT_EQ(crops.labels, pixels.labels);
+    EXPECT_EQ(crops.height, size);
+    EXPECT_EQ(crops.width, size);
+    EXPECT_TRUE(crops.images.empty());
+    EXPECT_TRUE(pixels.crops.empty());
+    ASSERT_EQ(crops.crops.size(), plan.ids.size());
+    auto expected = pixels.images.begin();
+    Image image;
+    for (const Crop& crop : crops.crops) {
+      dataset->decode(crop.sample, image);
+      for (std::size_t c = 0; c < 3; ++c) {
+        for (int i = 0; i < size * size; ++i, ++expected) {
+          float rgb[3];
+          crop_pixel(image.pixels.data(), size, crop, loader.augmentation().normalised().data(), i % size, i / size,
+                     rgb);
+          ASSERT_EQ(rgb[c], *expected);
+        }
+      }
+    }
+  }
+  EXPECT_THAT(input_error([&] {
+                (void)loader.load_crops({Split::train, 0, 0, {30}});
+              }),
+              HasSubstr("sample 30 of data set random, expected 0 to 29"));
+}
+
+TEST(BatchLoader, CropsNeedImagesOfOneSize) {
+  const TemporaryDirectory root;
+  write_images(root.path(), 3);
+  const BatchLoader loader(open_dataset({.kind = "folder", .path = root.path(), .image_size = 20}), {}, 1, {});
+  EXPECT_THROW((void)loader.load_crops({Split::train, 0, 0, {0}}), std::invalid_argument);
+}
+
+TEST(BatchLoader, ArraysStayInTheMemoryTheyWereGiven) {
+  testing::CountingMemory memory;
+  {
+    const BatchLoader loader(testing::random_images(4, 8), {}, 42, {}, &memory);
+    Batch pixels = loader.load({Split::train, 0, 0, {0, 1}}), crops = loader.load_crops({Split::train, 0, 0, {2}});
+    EXPECT_EQ(memory.taken(), 4);
+    const float* data = pixels.images.data();
+    Batch moved;
+    moved = std::move(pixels);
+    EXPECT_EQ(moved.images.data(), data);
+    Batch built = std::move(crops);
+    EXPECT_EQ(built.crops.get_allocator().memory(), &memory);
+    EXPECT_EQ(memory.taken(), 4);
+  }
+  EXPECT_EQ(memory.given_back(), 4);
 }
 
 TEST(BatchLoader, CountsEachCorruptFileOnceFromAnyNumberOfThreads) {

@@ -108,6 +108,7 @@ TEST(SortBackends, AnUnavailableOneIsRefusedNotReplaced) {
   if (is_available(SortBackend::cuda)) GTEST_SKIP() << "every back end is available here";
   const std::vector<double> scores{1, 2};
   EXPECT_THROW((void)rank(scores, {}, SortOrder::ascending, {.backend = SortBackend::cuda}), RunError);
+  EXPECT_THROW((void)make_device_sorter(2), RunError);
 }
 
 }  // namespace

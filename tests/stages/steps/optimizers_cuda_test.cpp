@@ -2,26 +2,17 @@
 
 #include <gtest/gtest.h>
 
-#include <c10/cuda/CUDAFunctions.h>
-
 #include <flowdarts/stages/arch_step/adam.hpp>
 #include <flowdarts/stages/weight_step/sgd.hpp>
 #include <vector>
+
+#include "../../no_synchronisation.hpp"
 
 namespace flowdarts {
 namespace {
 
 using torch::Tensor;
 using Tensors = std::vector<Tensor>;
-
-/// Fails what makes the host wait for the device, as far as LibTorch sees it.
-class NoSynchronisation {
- public:
-  NoSynchronisation() { c10::cuda::warning_state().set_sync_debug_mode(c10::cuda::SyncDebugMode::L_ERROR); }
-  ~NoSynchronisation() { c10::cuda::warning_state().set_sync_debug_mode(c10::cuda::SyncDebugMode::L_DISABLED); }
-  NoSynchronisation(const NoSynchronisation&) = delete;
-  NoSynchronisation& operator=(const NoSynchronisation&) = delete;
-};
 
 /// Channels-last, small and large, an empty one, more tensors than one launch takes.
 Tensors some_weights(at::ScalarType type) {
@@ -82,7 +73,7 @@ TEST_F(OptimizersOnGpu, SgdAgreesWithTheCpuAndRepeats) {
           gradients[3] = Tensor();
           const Tensors on_gpu = moved(gradients, torch::kCUDA);
           on_host.step(gradients, 0.1);
-          const NoSynchronisation none;
+          const testing::NoSynchronisation none;
           on_device.step(on_gpu, 0.1);
           repeated.step(on_gpu, 0.1);
         }
@@ -120,7 +111,7 @@ TEST_F(OptimizersOnGpu, AdamAgreesWithTheCpuAndRepeats) {
       for (const Tensor& weight : start) gradients.push_back(torch::randn(weight.sizes(), weight.options()));
       const Tensors on_gpu = moved(gradients, torch::kCUDA);
       on_host.step(gradients);
-      const NoSynchronisation none;
+      const testing::NoSynchronisation none;
       on_device.step(on_gpu);
       repeated.step(on_gpu);
     }

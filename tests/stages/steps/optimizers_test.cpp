@@ -258,6 +258,47 @@ TEST(ClipNorm, ScalesTheGradientsTogetherAndOnlyDown) {
   EXPECT_NEAR(gradients[1][0].item<double>(), 4.0, 1e-6);
 }
 
+// The learning rate lies where the weights are, for a recorded step to read: setting it is all that a new one takes.
+TEST(Sgd, TakesTheLearningRateSetLast) {
+  WeightOptions options;
+  options.momentum = 0.0;
+  options.weight_decay = 0.0;
+  options.clip = 0.0;
+  for (const auto type : {torch::kFloat, torch::kDouble}) {
+    const torch::Tensor weight = torch::ones({2}, type);
+    Sgd sgd({weight}, options);
+    const std::vector<torch::Tensor> gradients{torch::tensor({1.0, -2.0}).to(type)};
+    sgd.step(gradients);
+    EXPECT_TRUE(torch::equal(weight, torch::ones({2}, type))) << "no learning rate was set";
+    sgd.set_lr(0.5);
+    sgd.step(gradients);
+    EXPECT_TRUE(torch::equal(weight, torch::tensor({0.5, 2.0}).to(type)));
+    sgd.set_lr(0.25);
+    sgd.step(gradients);
+    sgd.step(gradients);
+    EXPECT_TRUE(torch::equal(weight, torch::tensor({0.0, 3.0}).to(type)));
+  }
+}
+
+// As a recorded update does, whose corrections are set before each launch: lr / (1 - beta1^t) and sqrt(1 - beta2^t).
+TEST(Adam, CorrectsTheBiasOfTheStepsCounted) {
+  ArchOptions options;
+  options.lr = 0.1;
+  options.weight_decay = 0.0;
+  for (const auto type : {torch::kFloat, torch::kDouble}) {
+    const torch::Tensor alpha = torch::zeros({1, 1}, type);
+    Adam adam({alpha}, options);
+    adam.set_steps(4);  // a resumed search
+    adam.advance();
+    EXPECT_EQ(adam.steps(), 5);
+    adam.update({torch::full({1, 1}, 3.0, type)});
+    const double first = 0.5 * 3.0, second = 0.001 * 9.0;  // beta1 0.5, beta2 0.999
+    const double expected =
+        -0.1 / (1.0 - std::pow(0.5, 5)) * first / (std::sqrt(second) / std::sqrt(1.0 - std::pow(0.999, 5)) + 1e-8);
+    EXPECT_NEAR(alpha.item<double>(), expected, std::abs(expected) * (type == torch::kFloat ? 1e-6 : 1e-12));
+  }
+}
+
 TEST(Adam, TwentyStepsAgreeWithLibTorchs) {
   for (const auto type : {torch::kDouble, torch::kFloat}) {
     const auto ours = supernet_weights(type);
@@ -360,7 +401,10 @@ TEST(Steps, AnArchStepLeavesTheWeightsAloneAndAWeightStepAlpha) {
   torch::Tensor seen;
   arch_step(
       batch, batch, weight_step.optimizer(), weight_options, 0.025, 0, [](const torch::Tensor&) {},
-      [&](const auto& gradients) { seen = gradients[0]; });
+      [&](const ArchGradient& arch) {
+        seen = arch.gradients[0];
+        EXPECT_TRUE(torch::equal(arch.val.op_weights[0], torch::softmax(alpha, 1)));
+      });
   EXPECT_TRUE(torch::equal(net.w, w));
   EXPECT_FALSE(net.w.grad().defined());
   EXPECT_FALSE(torch::equal(alphas[0], alpha));

@@ -1,0 +1,165 @@
+// The laws that hold for every method, on NAS-Bench-201 at its smallest. A recipe is one line of a *_cases.cpp.
+
+#include "laws.hpp"
+
+#include "../recording_space.hpp"
+#include "../run_directory/testing.hpp"
+
+#include <gtest/gtest.h>
+
+#include <flowdarts/pipeline/run_directory/metrics.hpp>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <filesystem>
+
+namespace flowdarts::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<LawCase> all_cases() {
+  std::vector<LawCase> all;
+  for (const auto& cases : {darts_cases(), ostr_cases(), vp_cases(), is_cases()}) {
+    all.insert(all.end(), cases.begin(), cases.end());
+  }
+  return all;
+}
+
+class Laws : public ::testing::TestWithParam<LawCase> {
+ protected:
+  void SetUp() override { write_numbered_images(folder_ / "cifar10", 60); }
+
+  [[nodiscard]] LawRun run_of(const std::string& name) const {
+    return {.data = (folder_ / "cifar10").string(), .out = (folder_ / name).string()};
+  }
+
+  [[nodiscard]] std::vector<nlohmann::ordered_json> rows(const std::string& run) const {
+    auto all = read_metrics(folder_ / run / "metrics.jsonl");
+    for (auto& row : all) {
+      row.erase("seconds");
+      row.erase("images_per_second");
+    }
+    return all;
+  }
+
+  [[nodiscard]] std::vector<std::byte> last_checkpoint(const std::string& run) const {
+    std::vector<fs::path> files;
+    for (const auto& entry : fs::directory_iterator(folder_ / run / "checkpoints")) files.push_back(entry.path());
+    return read_file(*std::ranges::max_element(files));
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_P(Laws, EndsInAValidGenotypeWithFiniteAlphasAndMasksThatOnlyShrink) {
+  const LawOutcome outcome = GetParam().run(run_of("run"));
+  ASSERT_TRUE(outcome.finished);
+  EXPECT_EQ(LawSpace::to_text(LawSpace::from_text(outcome.genotype)), outcome.genotype);
+  const auto all = rows("run");
+  ASSERT_FALSE(all.empty());
+  EXPECT_EQ(all.back().at("genotype"), outcome.genotype);
+  std::vector<int> left;
+  for (const auto& row : all) {
+    for (const char* field : {"alpha", "op_weights"}) {
+      for (const auto& matrix : row.at(field)) {
+        for (const auto& value : matrix) EXPECT_TRUE(value.is_number()) << field << " is not finite";
+      }
+    }
+    if (row.at("ops_left").is_null()) continue;
+    const auto now = row.at("ops_left").at(0).get<std::vector<int>>();
+    for (std::size_t i = 0; i < left.size(); ++i) EXPECT_LE(now[i], left[i]) << "an op came back";
+    left = now;
+  }
+  if (!GetParam().narrows && !GetParam().drops) {
+    for (const int op : left) EXPECT_EQ(op, 1);
+    return;
+  }
+  ASSERT_EQ(left.size(), 30U);
+  if (GetParam().drops) {
+    EXPECT_EQ(std::ranges::count(left, 1), 12) << "two ops an edge";
+    return;
+  }
+  const LawSpace::Genotype genotype = LawSpace::from_text(outcome.genotype);
+  for (std::size_t edge = 0; edge < 6; ++edge) {
+    for (std::size_t op = 0; op < 5; ++op) {
+      EXPECT_EQ(left[edge * 5 + op], static_cast<int>(genotype.ops[edge] == static_cast<nas_bench_201::Op>(op)));
+    }
+  }
+}
+
+// SIGTERM in one of some forward passes spread over the search, those of measurements among them; then --resume.
+TEST_P(Laws, InterruptedAnywhereItResumesBitForBit) {
+  const LawOutcome whole = GetParam().run(run_of("whole"));
+  constexpr std::size_t places = 7;
+  std::size_t interrupted = 0;
+  for (std::size_t place = 0; place < places; ++place) {
+    const std::string name = "run" + std::to_string(place);
+    LawRun how = run_of(name);
+    how.interrupt_at = place * (whole.passes - 1) / places;
+    SCOPED_TRACE("pass " + std::to_string(how.interrupt_at) + " of " + std::to_string(whole.passes));
+    const LawOutcome first = GetParam().run(how);
+    EXPECT_EQ(first.signal, SIGTERM);
+    if (!first.finished) {
+      ++interrupted;
+      how.resume = true;
+      how.interrupt_at = PassCounter::never;
+      const LawOutcome second = GetParam().run(how);
+      EXPECT_TRUE(second.finished);
+      EXPECT_EQ(second.genotype, whole.genotype);
+      EXPECT_EQ(first.passes + second.passes, whole.passes) << "a pass was done twice or left out";
+    }
+    EXPECT_EQ(last_checkpoint(name), last_checkpoint("whole"));
+    EXPECT_EQ(rows(name), rows("whole"));
+    fs::remove_all(folder_ / name);
+  }
+  EXPECT_GE(interrupted, 2U);  // a signal behind the last step has nothing to stop
+}
+
+TEST_P(Laws, DoesNotDependOnLoaderThreads) {
+  LawRun one = run_of("one");
+  one.loader_threads = 1;
+  GetParam().run(one);
+  LawRun four = run_of("four");
+  four.loader_threads = 4;
+  GetParam().run(four);
+  EXPECT_EQ(last_checkpoint("one"), last_checkpoint("four"));
+}
+
+// Between a search that measures after every epoch and one that measures only where it must, nothing but the record of
+// the measurements differs.
+TEST_P(Laws, MeasuringLeavesNoTrace) {
+  if (!GetParam().measures) GTEST_SKIP() << "takes no measurements for the record alone";
+  LawRun often = run_of("often");
+  often.measure_every = 1;
+  const LawOutcome measured = GetParam().run(often);
+  LawRun seldom = run_of("seldom");
+  seldom.measure_every = 0;
+  const LawOutcome plain = GetParam().run(seldom);
+  EXPECT_GT(measured.passes, plain.passes);
+  EXPECT_EQ(measured.genotype, plain.genotype);
+  const auto with = Checkpoint::parse(last_checkpoint("often"), "often");
+  const auto without = Checkpoint::parse(last_checkpoint("seldom"), "seldom");
+  for (const char* section : {"weights", "statistics", "momentum", "alpha", "position"}) {
+    ByteReader a = with.section(section), b = without.section(section);
+    const auto left = a.get_raw(a.remaining()), right = b.get_raw(b.remaining());
+    EXPECT_TRUE(std::ranges::equal(left, right)) << section;
+  }
+  auto rows_with = rows("often"), rows_without = rows("seldom");
+  ASSERT_EQ(rows_with.size(), rows_without.size());
+  for (std::size_t i = 0; i < rows_with.size(); ++i) {
+    EXPECT_FALSE(rows_with[i].at("importance").is_null());
+    EXPECT_FALSE(rows_with[i].at("genotype").is_null());
+    for (const char* field : {"importance", "genotype", "true_accuracy"}) {
+      rows_with[i].erase(field);
+      rows_without[i].erase(field);
+    }
+    EXPECT_EQ(rows_with[i], rows_without[i]);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Methods, Laws, ::testing::ValuesIn(all_cases()),
+                         [](const auto& given) { return given.param.name; });
+
+}  // namespace
+}  // namespace flowdarts::testing
