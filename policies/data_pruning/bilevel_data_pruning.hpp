@@ -43,7 +43,7 @@ struct BilevelDataPruning {
   explicit BilevelDataPruning(Options options = {}) : options_(std::move(options)) {}
 
   /// Presets that end at the shares of the data the paper reports, each with its number of epochs.
-  static std::vector<Preset> presets(std::string_view /* space */) {
+  static std::vector<Preset> presets(std::string_view space) {
     const auto make = [](std::string preset, std::string help, std::string epochs, std::string window,
                          std::string train, std::string val) {
       return Preset{std::move(preset),
@@ -53,7 +53,8 @@ struct BilevelDataPruning {
                      {"prune-ratio-train", std::move(train)},
                      {"prune-ratio-val", std::move(val)}}};
     };
-    return {make("paper", "", "100", "5", "0.15", "0.15"),
+    return {space == "mobilenet" ? make("paper", "", "30", "3", "0.15", "0.15")
+                                 : make("paper", "", "100", "5", "0.15", "0.15"),
             {.name = "quick", .values = {{"prune-window", "2"}}},
             make("bdp-c10", "100 epochs, ends at 4.6 % of the data", "100", "5", "0.15", "0.15"),
             make("bdp-50", "50 epochs, ends at 4.0 %", "50", "5", "0.3", "0.3"),

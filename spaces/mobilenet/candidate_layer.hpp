@@ -26,21 +26,26 @@ class CandidateLayer : public MixedOp {
   /// mask [1, columns]: 0 where an op is no longer run. Throws InputError as the constructor.
   void set_mask(const torch::Tensor& mask) {
     const torch::Tensor host = mask.detach().to(torch::kCPU, torch::kDouble).contiguous();
-    for (std::size_t op = 0; op < left_.size(); ++op) left_[op] = host.const_data_ptr<double>()[op] != 0.0;
+    for (std::int64_t op = 0; op < host.numel(); ++op) {
+      left_[static_cast<std::size_t>(op)] = host.const_data_ptr<double>()[op] != 0.0;
+    }
     require_runs();
   }
 
   /// Whether the MBConv of a column is there and left.
   [[nodiscard]] bool runs(std::size_t op) const { return candidate(op) && left_[op]; }
   [[nodiscard]] bool runs_any() const {
-    for (std::size_t op = 0; op < left_.size(); ++op) {
+    for (std::size_t op = 0; op < conv_op_count; ++op) {
       if (runs(op)) return true;
     }
     return false;
   }
 
  protected:
+  [[nodiscard]] int layer() const { return layer_; }
   [[nodiscard]] const LayerShape& shape() const { return shape_; }
+  /// Whether the layer may still be skipped.
+  [[nodiscard]] bool skip_left() const { return may_skip(layer_) && left_.back(); }
 
  private:
   static std::vector<std::shared_ptr<CandidateOp>> candidates_of(const SupernetSpec& spec, int layer,
@@ -61,7 +66,7 @@ class CandidateLayer : public MixedOp {
 
   int layer_;
   LayerShape shape_;
-  std::array<bool, conv_op_count> left_{};
+  std::array<bool, op_names.size()> left_{};
 };
 
 }  // namespace flowdarts::mobilenet

@@ -16,6 +16,35 @@ mobilenet::Widths widths_of(const std::string& text) {
 
 }  // namespace
 
+std::vector<OpGroup> Mobilenet::op_groups() {
+  std::vector<OpGroup> groups;
+  for (std::size_t layer = 0; layer < mobilenet::layer_count; ++layer) {
+    groups.push_back({.matrix = layer, .first_row = 0, .rows = 1, .keep = 1});
+  }
+  return groups;
+}
+
+std::vector<Preset> Mobilenet::presets() {
+  return {{.name = "paper",
+           .help = "the settings of the method's paper; it searches on 12.5 % of ImageNet",
+           .values = {{"epochs", "30"},
+                      {"batch-size", "640"},
+                      {"train-portion", "0.8"},
+                      {"w-lr", "0.5"},
+                      {"w-lr-min", "0"},
+                      {"w-weight-decay", "0.0003"},
+                      {"alpha-lr", "0.006"},
+                      {"alpha-weight-decay", "0.001"}}},
+          {.name = "quick",
+           .help = "a narrow supernet on 4000 small images for 10 epochs",
+           .values = {{"epochs", "10"},
+                      {"batch-size", "64"},
+                      {"limit-samples", "4000"},
+                      {"widths", "8,4,8,8,12,12,16,16,64"},
+                      {"stem-stride", "1"},
+                      {"alpha-lr", "0.003"}}}};
+}
+
 Mobilenet::Mobilenet(const Options& options) : widths_(widths_of(options.widths)), stem_stride_(options.stem_stride) {}
 
 void Mobilenet::check_image_size(int image_size) const {

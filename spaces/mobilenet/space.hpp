@@ -6,6 +6,7 @@
 #include <flowdarts/spaces/supernet.hpp>
 #include <flowdarts/spaces/support/capabilities.hpp>
 #include <flowdarts/spaces/support/option.hpp>
+#include <flowdarts/spaces/support/preset.hpp>
 
 #include <cstdint>
 #include <memory>
@@ -31,6 +32,13 @@ class Mobilenet {
          widths),
         (Option<std::int64_t, "stride of the stem: 2, or 1 for small images", 2, Closed{1, 2}>, stem_stride));
   };
+
+  /// Every layer keeps one op.
+  [[nodiscard]] static std::vector<OpGroup> op_groups();
+
+  /// `paper`: what BDP says of its search, the rest as PC-DARTS on ImageNet; `quick`: a narrow supernet for small
+  /// images.
+  static std::vector<Preset> presets();
 
   /// Throws InputError where options.widths are no nine widths.
   explicit Mobilenet(const Options& options);

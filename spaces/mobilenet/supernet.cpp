@@ -11,16 +11,29 @@ class OracleLayer : public CandidateLayer {
  public:
   using CandidateLayer::CandidateLayer;
 
-  /// op_weights [1, columns]. For layers that run any op.
+  /// op_weights [1, columns].
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& op_weights) {
     // One unbind: its backward fills in the zeros of the ops that were not run.
     const std::vector<torch::Tensor> weights = op_weights.flatten().unbind();
     torch::Tensor sum;
     for (std::size_t op = 0; op < conv_op_count; ++op) {
-      if (runs(op)) add_term(sum, candidate(op)->forward(x) * weights[op]);
+      if (!runs(op)) continue;
+      const torch::Tensor output = candidate(op)->forward(x);
+      if (observer_) show(op, shape().keeps_shape() ? output + x : output);
+      add_term(sum, output * weights[op]);
     }
+    if (observer_ && skip_left()) show(conv_op_count, x);
     return shape().keeps_shape() ? sum + x : sum;
   }
+
+  void set_output_observer(const OutputObserver& observer) { observer_ = observer; }
+
+ private:
+  void show(std::size_t op, const torch::Tensor& output) const {
+    observer_(static_cast<std::size_t>(layer()), 0, static_cast<std::int64_t>(op), output);
+  }
+
+  OutputObserver observer_;
 };
 
 /// The layers around the choices, in the precision of their input.
@@ -104,6 +117,10 @@ void OracleSupernet::set_statistics_updates(bool enabled) {
 
 void OracleSupernet::set_masks(const std::vector<torch::Tensor>& masks) {
   mask(*backbone_, masks);
+}
+
+void OracleSupernet::set_output_observer(OutputObserver observer) {
+  backbone_->for_each_layer([&](OracleLayer& layer, std::size_t) { layer.set_output_observer(observer); });
 }
 
 FusedSupernet::FusedSupernet(const SupernetSpec& spec, Precision precision)

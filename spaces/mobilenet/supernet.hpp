@@ -49,9 +49,10 @@ class OracleSupernet : public Supernet {
   [[nodiscard]] std::vector<ArchShape> arch_shapes() const override;
   void set_statistics_updates(bool enabled) override;
 
-  /// masks: shapes as op_weights'. An MBConv whose number is 0 is no longer run; its weights stay. Throws InputError
-  /// where nothing would be left of a layer that must be there.
-  void set_masks(const std::vector<torch::Tensor>& masks);
+  /// Throws InputError where nothing would be left of a layer that must be there.
+  void set_masks(const std::vector<torch::Tensor>& masks) override;
+  /// Shown are whole candidates: an MBConv with its shortcut, where it has one, and the layer's input for `skip`.
+  void set_output_observer(OutputObserver observer) override;
 
  private:
   std::shared_ptr<Backbone<OracleLayer, PlainLayers>> backbone_;
@@ -68,7 +69,7 @@ class FusedSupernet : public Supernet {
   torch::Tensor forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) override;
   [[nodiscard]] std::vector<ArchShape> arch_shapes() const override;
   void set_statistics_updates(bool enabled) override;
-  void set_masks(const std::vector<torch::Tensor>& masks);
+  void set_masks(const std::vector<torch::Tensor>& masks) override;
 
  private:
   std::shared_ptr<Backbone<FusedLayer, FusedLayers>> backbone_;

@@ -264,6 +264,22 @@ TEST(MobilenetNormClamp, AgreesWithBatchNormAndRelu6) {
   }
 }
 
+TEST(MobilenetNormClamp, GivesTheSameBitsForAnyNumberOfThreads) {
+  const Tensor x = golden({8, 20, 32, 32}, 9.0, 1.0).to(torch::kFloat32).requires_grad_();  // several parts
+  const int kept = at::get_num_threads();
+  const auto run = [&](int threads) {
+    at::set_num_threads(threads);
+    Norm norm(20);
+    const Tensor y = norm_clamp(x, norm, mixed_op::relu6);
+    auto results = torch::autograd::grad({y}, {x, norm.weight(), norm.bias()}, {golden(y.sizes()).to(torch::kFloat32)});
+    results.insert(results.end(), {y.detach(), norm.running_mean(), norm.running_var()});
+    at::set_num_threads(kept);
+    return results;
+  };
+  const auto one = run(1), two = run(2);
+  for (std::size_t i = 0; i < one.size(); ++i) EXPECT_TRUE(one[i].equal(two[i])) << "result " << i;
+}
+
 const SupernetSpec small{
     .widths = {.stem = 4, .stages = {2, 3, 2, 3, 4, 2, 3}, .head = 5}, .classes = 10, .stem_stride = 1};
 

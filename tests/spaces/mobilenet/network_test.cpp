@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <flowdarts/spaces/initialise.hpp>
+#include <flowdarts/spaces/mixed_op/oracle.hpp>
 #include <flowdarts/spaces/mobilenet/count.hpp>
 #include <flowdarts/spaces/mobilenet/network.hpp>
 #include <flowdarts/spaces/mobilenet/space.hpp>
@@ -215,6 +216,37 @@ TEST(MobilenetSupernet, ReducedSpecEqualsTheFullOneWithZeroWeights) {
   }
 }
 
+// What is shown of a layer are its candidates as reading A has them: weighted by numbers that sum to 1, they are the
+// layer's output.
+TEST(MobilenetSupernet, ShowsWholeCandidates) {
+  const auto supernet = filled(small);
+  const auto weights = golden_weights();
+  auto masks = golden_weights();
+  for (torch::Tensor& mask : masks) mask.fill_(1);
+  masks[2][0][3] = 0;
+  masks[6][0][6] = 0;
+  supernet->set_masks(masks);
+  std::map<std::size_t, std::map<std::int64_t, torch::Tensor>> shown;
+  supernet->set_output_observer([&](std::size_t matrix, std::int64_t row, std::int64_t column, const torch::Tensor& y) {
+    EXPECT_EQ(row, 0);
+    EXPECT_TRUE(shown[matrix].emplace(column, y).second);
+  });
+  supernet->forward(images(), weights);
+  supernet->set_output_observer({});
+  supernet->forward(images(), weights);
+  ASSERT_EQ(shown.size(), 21U);
+  for (std::size_t layer = 0; layer < 20; ++layer) {
+    std::size_t expected = static_cast<std::size_t>(columns_of(static_cast<int>(layer)));
+    if (layer == 2 || layer == 6) --expected;
+    EXPECT_EQ(shown[layer].size(), expected) << layer;
+    // The input of the next layer, where that may be skipped.
+    if (layer == 2 || layer == 6 || (layer + 1) % 4 == 0 || layer + 1 == 6) continue;
+    torch::Tensor sum;
+    for (const auto& [column, y] : shown[layer]) add_term(sum, y * weights[layer][0][column]);
+    expect_close(shown[layer + 1].at(6), sum, 1e-13);
+  }
+}
+
 TEST(MobilenetSupernet, FrozenStatisticsStayBitIdenticalAndChangeNoLogit) {
   const auto frozen = filled(small), moving = filled(small);
   frozen->set_statistics_updates(false);
@@ -313,6 +345,17 @@ TEST(MobilenetSpace, BuildsBothFormsOfItsSupernet) {
     EXPECT_EQ(fused, form == MixedOpForm::fused);
   }
   EXPECT_EQ(parameter_count(*Mobilenet(Mobilenet::Options()).make_supernet(1000, 224)), 16158680);
+}
+
+TEST(MobilenetSpace, HasAGroupOfOpsForEachMatrix) {
+  const auto groups = Mobilenet::op_groups();
+  const auto shapes = space_of(to_string(narrow), 1).make_supernet(10, 32)->arch_shapes();
+  ASSERT_EQ(groups.size(), shapes.size());
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    EXPECT_EQ(groups[i].matrix, i);
+    EXPECT_EQ(groups[i].rows, shapes[i].rows);
+    EXPECT_EQ(groups[i].keep, 1);
+  }
 }
 
 TEST(MobilenetSpace, RefusesWhatItCannotSearchWith) {
