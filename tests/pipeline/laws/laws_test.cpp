@@ -113,7 +113,8 @@ TEST_P(Laws, InterruptedAnywhereItResumesBitForBit) {
     EXPECT_EQ(rows(name), rows("whole"));
     fs::remove_all(folder_ / name);
   }
-  EXPECT_GE(interrupted, 2U);  // a signal behind the last step has nothing to stop
+  // Where the last measurement takes most of the passes, most signals come after the last step.
+  EXPECT_GE(interrupted, 1U);
 }
 
 TEST_P(Laws, DoesNotDependOnLoaderThreads) {
