@@ -597,7 +597,8 @@ class StateBackward {
           geometry_{.height = run_.x.size(2), .width = run_.x.size(3), .stride = run_.plan->stride},
           max_(run_.max_pool, backward.g_, channels_),
           average_(run_.average_pool, backward.g_, channels_),
-          skips_(terms_of(backward), channels_),
+          skip_terms_(terms_of(backward)),
+          skips_(skip_terms_, channels_),
           ones_(static_cast<std::size_t>(channels_), Compute<T>(1)) {}
 
     /// dx: what each convolution gives, one after the other.
@@ -637,6 +638,7 @@ class StateBackward {
     std::int64_t convs_;
     PoolGeometry geometry_;
     PoolGradient<T> max_, average_;
+    std::vector<Term> skip_terms_;  // owns what skips_ reads
     WeightedSum<T> skips_;
     std::vector<Compute<T>> ones_;
   };
