@@ -2,7 +2,7 @@
 #include <flowdarts/spaces/mixed_op/depthwise_kernels.hpp>
 #include <flowdarts/spaces/mixed_op/mix.hpp>
 #include <flowdarts/spaces/mixed_op/mix_kernels.hpp>
-#include <flowdarts/spaces/mixed_op/pointwise_kernels.hpp>
+#include <flowdarts/spaces/mixed_op/conv1x1_kernels.hpp>
 #include <flowdarts/spaces/mixed_op/pool_kernels.hpp>
 
 namespace flowdarts::darts {

@@ -1,11 +1,11 @@
-#include <flowdarts/spaces/mixed_op/pointwise_kernels.hpp>
+#include <flowdarts/spaces/mixed_op/conv1x1_kernels.hpp>
 
 #include <algorithm>
 #include <array>
 #include <bit>
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "flowdarts/spaces/mixed_op/pointwise_kernels.cpp"
+#define HWY_TARGET_INCLUDE "flowdarts/spaces/mixed_op/conv1x1_kernels.cpp"
 #include <hwy/foreach_target.h>  // compiles what follows once for each instruction set
 
 #include <flowdarts/spaces/mixed_op/vector-inl.hpp>

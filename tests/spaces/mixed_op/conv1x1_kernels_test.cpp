@@ -5,7 +5,7 @@
 
 #include <bit>
 #include <cmath>
-#include <flowdarts/spaces/mixed_op/pointwise_kernels.hpp>
+#include <flowdarts/spaces/mixed_op/conv1x1_kernels.hpp>
 #include <vector>
 
 #include "../../instruction_sets.hpp"
