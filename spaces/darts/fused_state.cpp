@@ -2,6 +2,7 @@
 #include <flowdarts/spaces/mixed_op/depthwise_kernels.hpp>
 #include <flowdarts/spaces/mixed_op/mix.hpp>
 #include <flowdarts/spaces/mixed_op/mix_kernels.hpp>
+#include <flowdarts/spaces/mixed_op/conv1x1_kernels.hpp>
 #include <flowdarts/spaces/mixed_op/pool_kernels.hpp>
 
 namespace flowdarts::darts {
@@ -10,9 +11,9 @@ namespace {
 using namespace mixed_op;
 using torch::Tensor;
 
-/// Bytes of depthwise outputs that are worked on together: by shapes alone, so that results do not depend on the number
-/// of threads.
-constexpr std::int64_t group_bytes = std::int64_t{8} << 20;
+/// Images are worked on in so many parts at most, each part by one thread and its images one after the other: by the
+/// batch alone, so that results do not depend on the number of threads.
+constexpr std::int64_t max_parts = 32;
 
 /// Where the variables of a separable convolution stand.
 struct StagePlaces {
@@ -24,12 +25,15 @@ struct Stage {
   const SeparableConv* conv;
   StagePlaces places;
   DepthwiseShape shape;
-  Tensor taps;       // [k * k, C] in the type sums are taken in
-  Tensor pointwise;  // [C, C], of x's type
-  Tensor y;          // before the batch norm
+  // In the type sums are taken in:
+  Tensor taps;              // [k * k, C]
+  Tensor matrix, matrix_t;  // of the pointwise convolution, [C out, C in] and transposed
+  Tensor bias;              // [C] or undefined
+  Tensor y;                 // before the batch norm
   Normalisation norm;
 
-  [[nodiscard]] std::int64_t out_image() const { return shape.out_height() * shape.out_width() * shape.channels; }
+  [[nodiscard]] std::int64_t out_pixels() const { return shape.out_height() * shape.out_width(); }
+  [[nodiscard]] std::int64_t out_image() const { return out_pixels() * shape.channels; }
   [[nodiscard]] std::int64_t in_image() const { return shape.height * shape.width * shape.channels; }
 };
 
@@ -87,12 +91,20 @@ struct StateRun : torch::CustomClassHolder {
 
 constexpr std::size_t fixed_variables = 2;  // x and the op weights
 
-/// f(first, count) for groups of images that follow one another, `bytes` an image.
-template <class F>
-void for_groups(std::int64_t batch, std::int64_t bytes, const F& f) {
-  const std::int64_t step = std::clamp<std::int64_t>(group_bytes / std::max<std::int64_t>(1, bytes), 1, batch);
-  for (std::int64_t first = 0; first < batch; first += step) f(first, std::min(step, batch - first));
-}
+/// The images [begin, end) of a part.
+struct ImageRange {
+  std::int64_t begin, end;
+};
+
+/// The parts of a batch.
+struct ImageParts {
+  std::int64_t batch, count;
+
+  explicit ImageParts(std::int64_t images) : batch(images), count(std::min(images, max_parts)) {}
+  [[nodiscard]] ImageRange operator[](std::int64_t part) const {
+    return {part * batch / count, (part + 1) * batch / count};
+  }
+};
 
 template <class F>
 void in_parallel(std::int64_t count, const F& f) {
@@ -106,14 +118,23 @@ Tensor matrix_of(const Tensor& x, std::int64_t first, std::int64_t count) {
   return x.narrow(0, first, count).permute({0, 2, 3, 1}).view({-1, x.size(1)});
 }
 
-/// A buffer for [pixels, channels] of a group of images, [count, H, W, C] in memory.
-Tensor buffer(std::int64_t count, std::int64_t image_size, const Tensor& like) {
-  return torch::empty({count * image_size}, like.options());
+/// Memory for an image or a few.
+template <class T>
+std::unique_ptr<T[]> scratch(std::int64_t size) {
+  return std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(size));
 }
 
-/// The first images of a buffer as a matrix of rows of `channels`.
-Tensor rows_of(const Tensor& buffer, std::int64_t count, std::int64_t image_size, std::int64_t channels) {
-  return buffer.narrow(0, 0, count * image_size).view({-1, channels});
+/// Chan, Golub, LeVeque (1979): the moments of two sets from theirs.
+void add_to(Moments& all, const Moments& part) {
+  all.mean.resize(part.mean.size());
+  all.squares.resize(part.mean.size());
+  const double together = all.count + part.count;
+  for (std::size_t c = 0; c < part.mean.size(); ++c) {
+    const double delta = part.mean[c] - all.mean[c];
+    all.mean[c] += delta * part.count / together;
+    all.squares[c] += part.squares[c] + delta * delta * all.count * part.count / together;
+  }
+  all.count = together;
 }
 
 PixelRange pixels_of(const Tensor& x, std::int64_t image) {
@@ -123,6 +144,13 @@ PixelRange pixels_of(const Tensor& x, std::int64_t image) {
 
 Term without_norm(const Tensor& x, double weight) {
   return {.x = x, .weight = weight};
+}
+
+/// What the batch norm behind a stage gives, before the ReLU.
+template <class T>
+WeightedSum<T> normalised_output(const Stage& stage) {
+  const Term term{.x = stage.y, .norm = stage.norm};
+  return WeightedSum<T>(std::span(&term, 1), stage.shape.channels);
 }
 
 // ---- Forward ----
@@ -183,79 +211,69 @@ class StateForward {
     }
   }
 
-  // The convolutions that read x, all of them image by image; then the second ones, each on its own.
+  // The convolutions that read x, then the second ones of sep_convs.
   void run_convs() {
-    std::vector<Tensor> z;
-    std::vector<Moments> batch(run_.convs.size());
-    std::int64_t bytes = 0;
+    std::vector<Stage*> first, second;
+    std::vector<const Stage*> none(run_.convs.size(), nullptr), before;
     for (ConvRun& conv : run_.convs) {
-      bytes += conv.first.out_image() * run_.x.element_size();
-      make_output(conv.first);
+      first.push_back(&conv.first);
+      if (!conv.second) continue;
+      second.push_back(&*conv.second);
+      before.push_back(&conv.first);
     }
-    const auto convs = static_cast<std::int64_t>(run_.convs.size());
-    for_groups(run_.x.size(0), bytes, [&](std::int64_t first, std::int64_t count) {
-      if (first == 0) {
-        for (const ConvRun& conv : run_.convs) z.push_back(buffer(count, conv.first.out_image(), run_.x));
-      }
-      with_type(run_.x.scalar_type(), [&]<class T>() {
-        in_parallel(count * convs, [&](std::int64_t task) {
-          const std::int64_t image = task / convs, c = task % convs;
-          const Stage& stage = run_.convs[c].first;
-          depthwise<T>(elements<T>(run_.x) + (first + image) * stage.in_image(), elements<Compute<T>>(stage.taps),
-                       stage.shape, {0, stage.shape.out_height()},
-                       mutable_elements<T>(z[c]) + image * stage.out_image());
-        });
-      });
-      for (std::size_t c = 0; c < run_.convs.size(); ++c) multiply(run_.convs[c].first, z[c], first, count, batch[c]);
-    });
-    for (std::size_t c = 0; c < run_.convs.size(); ++c) {
-      ConvRun& conv = run_.convs[c];
-      conv.first.norm = normalise(conv.first.conv->norm(), batch[c]);
-      if (conv.second) run_second(conv);
+    run_stages(first, none);
+    run_stages(second, before);
+    for (ConvRun& conv : run_.convs) {
       conv.out.term.x = conv.last().y;
       conv.out.term.norm = conv.last().norm;
     }
   }
 
-  void run_second(ConvRun& conv) {
-    Stage& stage = *conv.second;
-    make_output(stage);
-    Tensor u, z;
-    Moments batch;
-    for_groups(run_.x.size(0), 2 * stage.out_image() * run_.x.element_size(),
-               [&](std::int64_t first, std::int64_t count) {
-                 if (first == 0) {
-                   u = buffer(count, stage.in_image(), run_.x);
-                   z = buffer(count, stage.out_image(), run_.x);
-                 }
-                 with_type(run_.x.scalar_type(), [&]<class T>() {
-                   const Term between{.x = conv.first.y, .norm = conv.first.norm};
-                   const WeightedSum<T> normalised(std::span(&between, 1), stage.shape.channels);
-                   in_parallel(count, [&](std::int64_t image) {
-                     T* own = mutable_elements<T>(u) + image * stage.in_image();
-                     const PixelRange pixels = pixels_of(conv.first.y, first + image);
-                     normalised(pixels, {own - pixels.begin * stage.shape.channels, stage.shape.channels}, {});
-                     depthwise<T>(own, elements<Compute<T>>(stage.taps), stage.shape, {0, stage.shape.out_height()},
-                                  mutable_elements<T>(z) + image * stage.out_image());
-                   });
-                 });
-                 multiply(stage, z, first, count, batch);
-               });
-    stage.norm = normalise(stage.conv->norm(), batch);
+  // Each reads what the batch norm of the stage before it gives, or x where there is none.
+  void run_stages(std::span<Stage* const> stages, std::span<const Stage* const> before) {
+    const ImageParts parts(run_.x.size(0));
+    const auto count = static_cast<std::int64_t>(stages.size());
+    std::vector<Moments> moments(static_cast<std::size_t>(count * parts.count));
+    for (Stage* stage : stages) {
+      stage->y = empty_channels_last(
+          {run_.x.size(0), stage->shape.channels, stage->shape.out_height(), stage->shape.out_width()}, run_.x);
+    }
+    with_type(run_.x.scalar_type(), [&]<class T>() {
+      in_parallel(count * parts.count, [&](std::int64_t task) {
+        const std::int64_t part = task / count, s = task % count;
+        run_stage<T>(*stages[s], before[s], parts[part], moments[s * parts.count + part]);
+      });
+    });
+    for (std::int64_t s = 0; s < count; ++s) {
+      Moments all;
+      if (stages[s]->conv->norm().uses_batch_statistics()) {
+        for (std::int64_t part = 0; part < parts.count; ++part) add_to(all, moments[s * parts.count + part]);
+      }
+      stages[s]->norm = normalise(stages[s]->conv->norm(), all);
+    }
   }
 
-  void make_output(Stage& stage) const {
-    stage.y = empty_channels_last(
-        {run_.x.size(0), stage.shape.channels, stage.shape.out_height(), stage.shape.out_width()}, run_.x);
-  }
-
-  /// The pointwise convolution of a group of images, and its statistics while it is in the cache.
-  void multiply(Stage& stage, const Tensor& z, std::int64_t first, std::int64_t count, Moments& batch) const {
-    Tensor out = matrix_of(stage.y, first, count);
-    at::mm_out(out, rows_of(z, count, stage.out_image(), stage.shape.channels), stage.pointwise.t());
-    if (stage.places.bias != Variables::none) out.add_(variables_[stage.places.bias].detach());
-    if (stage.conv->norm().uses_batch_statistics()) {
-      add_moments(batch, stage.y.narrow(0, first, count), 0, stage.shape.channels);
+  template <class T>
+  void run_stage(const Stage& stage, const Stage* before, ImageRange images, Moments& moments) const {
+    const std::int64_t channels = stage.shape.channels;
+    const auto z = scratch<T>(stage.out_image());
+    const auto u = scratch<T>(before != nullptr ? stage.in_image() : 0);
+    std::optional<WeightedSum<T>> normalised;
+    if (before != nullptr) normalised.emplace(normalised_output<T>(*before));
+    const auto* bias = stage.bias.defined() ? elements<Compute<T>>(stage.bias) : nullptr;
+    for (std::int64_t image = images.begin; image < images.end; ++image) {
+      const T* x = elements<T>(before != nullptr ? before->y : run_.x) + image * stage.in_image();
+      if (before != nullptr) {
+        const PixelRange pixels = pixels_of(before->y, image);
+        (*normalised)(pixels, {u.get() - pixels.begin * channels, channels}, {});
+        x = u.get();
+      }
+      depthwise<T>(x, elements<Compute<T>>(stage.taps), stage.shape, {0, stage.shape.out_height()}, z.get());
+      pointwise<T>(z.get(), elements<Compute<T>>(stage.matrix_t), bias, stage.out_pixels(), channels, channels,
+                   mutable_elements<T>(stage.y) + image * stage.out_image());
+      if (stage.conv->norm().uses_batch_statistics()) {
+        add_moments(moments, stage.y.narrow(0, image, 1), 0, channels);
+      }
     }
   }
 
@@ -287,7 +305,7 @@ class StateForward {
 
 // ---- Backward ----
 
-/// Sums of groups are kept in float32 at least.
+/// Sums are kept in float32 at least.
 void add_to(Tensor& sum, const Tensor& part) {
   const Tensor wide = part.scalar_type() == torch::kBFloat16 ? part.to(torch::kFloat) : part;
   sum = sum.defined() ? sum.add_(wide) : wide;
@@ -298,10 +316,19 @@ void add_to(std::vector<double>& sum, std::span<const double> part) {
   for (std::size_t i = 0; i < part.size(); ++i) sum[i] += part[i];
 }
 
-/// The gradients of one separable convolution's weights.
-struct StageGradients {
-  std::vector<double> taps;  // [k * k, C]
-  Tensor pointwise, bias;
+/// Sums over images for the gradients of one separable convolution: its weights', and those that the batch norm before
+/// it needs.
+struct StageSums {
+  std::vector<double> taps, matrix, bias;  // [k * k, C], [C in, C out], [C]
+  std::vector<double> total, dot;          // of the gradient of what the convolution reads, as Sums has them
+
+  void add(const StageSums& part) {
+    add_to(taps, part.taps);
+    add_to(matrix, part.matrix);
+    add_to(bias, part.bias);
+    add_to(total, part.total);
+    add_to(dot, part.dot);
+  }
 };
 
 class StateBackward {
@@ -359,23 +386,20 @@ class StateBackward {
     if (alphas_need_) result_[1] = alpha_gradient;
   }
 
-  /// Row-wise buffers of a group of images for one separable convolution.
-  struct Buffers {
-    Tensor dy, dz, z, u, dx;
+  /// The gradient g of what the batch norm behind a convolution gave, and how that of the convolution's output follows.
+  struct Reader {
+    const Stage* stage;
+    Tensor g;
+    InputGradient gradient;
   };
 
-  // First the second convolutions of sep_convs, each on its own; then all that read x, group by group.
+  // First the second convolutions of sep_convs; then all that read x, image by image.
   template <class T>
   void run_convs() {
-    struct Reader {
-      const Stage* stage;
-      Tensor g;  // of what its batch norm gave
-      InputGradient gradient;
-      StageGradients sums;
-      Buffers buffers;
-    };
-    std::vector<Reader> readers;
-    std::int64_t bytes = 0;
+    const ImageParts parts(batch_);
+    std::vector<Reader> second, first;
+    std::vector<const Stage*> before;
+    std::vector<Tensor> between;  // gradients of what the first batch norms gave
     for (ConvRun& conv : run_.convs) {
       // What the mask of a search has switched off costs nothing.
       if (conv.out.term.weight == 0.0) {
@@ -383,146 +407,130 @@ class StateBackward {
         if (conv.second) zero(*conv.second);
         continue;
       }
-      Reader reader{&conv.first, g_[conv.out.edge], conv.out.gradient, {}, {}};
-      if (conv.second) reader.g = second_backward<T>(conv, reader.gradient);
-      readers.push_back(std::move(reader));
-      bytes += conv.first.out_image() * run_.x.element_size();
+      first.push_back({&conv.first, g_[conv.out.edge], conv.out.gradient});
+      if (!conv.second) continue;
+      second.push_back({&*conv.second, g_[conv.out.edge], conv.out.gradient});
+      before.push_back(&conv.first);
+      between.push_back(empty_channels_last(conv.first.y));
+      first.back().g = between.back();
     }
-    const auto count_of = static_cast<std::int64_t>(readers.size());
+    const auto count = static_cast<std::int64_t>(second.size());
+    std::vector<StageSums> sums(static_cast<std::size_t>(count * parts.count));
+    in_parallel(count * parts.count, [&](std::int64_t task) {
+      const std::int64_t part = task / count, s = task % count;
+      second_backward<T>(second[s], *before[s], between[s], parts[part], sums[s * parts.count + part]);
+    });
+    for (std::int64_t s = 0; s < count; ++s) {
+      const StageSums all = added(std::span(sums).subspan(s * parts.count, parts.count));
+      store(*second[s].stage, all);
+      for (Reader& reader : first) {
+        if (reader.stage == before[s]) reader.gradient = input_gradient(before[s]->norm, 1.0, all.total, all.dot);
+      }
+    }
+    sums.assign(first.size() * static_cast<std::size_t>(parts.count), {});
+    first_backward<T>(first, parts, sums);
+    for (std::size_t r = 0; r < first.size(); ++r) {
+      store(*first[r].stage, added(std::span(sums).subspan(r * parts.count, parts.count)));
+    }
+  }
+
+  static StageSums added(std::span<const StageSums> parts) {
+    StageSums all;
+    for (const StageSums& part : parts) all.add(part);
+    return all;
+  }
+
+  /// Of some images: du, the gradient of what the batch norm of `before` gave, before the ReLU.
+  template <class T>
+  void second_backward(const Reader& reader, const Stage& before, const Tensor& du, ImageRange images,
+                       StageSums& sums) const {
+    const Stage& stage = *reader.stage;
+    const auto u = scratch<T>(stage.in_image());
+    const GradientWriter<T> writer(reader.gradient);
+    const WeightedSum<T> normalised = normalised_output<T>(before);
+    Scratch<T> memory(stage);
+    for (std::int64_t image = images.begin; image < images.end; ++image) {
+      const PixelRange pixels = pixels_of(before.y, image);
+      normalised(pixels, {u.get() - pixels.begin * channels_, channels_}, {});
+      stage_backward<T>(reader, writer, u.get(), image, mutable_elements<T>(du) + image * stage.in_image(), memory,
+                        sums);
+      if (!before.norm.batch_statistics) continue;
+      const Term part{.x = before.y.narrow(0, image, 1), .norm = before.norm};
+      const Term* const terms[] = {&part};
+      const Sums own = mixed_op::reduce(du.narrow(0, image, 1), {}, terms);
+      add_to(sums.total, own.total);
+      add_to(sums.dot, own.dots);
+    }
+  }
+
+  template <class T>
+  void first_backward(const std::vector<Reader>& readers, const ImageParts& parts, std::vector<StageSums>& sums) {
+    const std::int64_t size = run_.x.size(2) * run_.x.size(3) * channels_;
     std::vector<GradientWriter<T>> writers;
     for (const Reader& reader : readers) writers.emplace_back(reader.gradient);
-    for_groups(batch_, bytes, [&](std::int64_t first, std::int64_t count) {
-      for (Reader& reader : readers) {
-        if (first == 0) make_buffers(reader.buffers, *reader.stage, count, /*needs_u=*/false);
+    std::optional<InputSum<T>> sum;
+    if (input_needs_) sum.emplace(*this, static_cast<std::int64_t>(readers.size()));
+    in_parallel(parts.count, [&](std::int64_t part) {
+      const auto dx = scratch<T>(input_needs_ ? static_cast<std::int64_t>(readers.size()) * size : 0);
+      std::optional<Scratch<T>> memory;
+      if (!readers.empty()) memory.emplace(*readers[0].stage);  // all have the same sizes
+      const ImageRange images = parts[part];
+      for (std::int64_t image = images.begin; image < images.end; ++image) {
+        for (std::size_t r = 0; r < readers.size(); ++r) {
+          T* own = input_needs_ ? dx.get() + static_cast<std::int64_t>(r) * size : nullptr;
+          stage_backward<T>(readers[r], writers[r], elements<T>(run_.x) + image * size, image, own, *memory,
+                            sums[r * parts.count + part]);
+        }
+        if (sum) (*sum)(image, dx.get());
       }
-      std::vector<std::vector<double>> taps(readers.size());
-      for (std::size_t r = 0; r < readers.size(); ++r)
-        taps[r].resize(weights_need_ ? count * tap_count(*readers[r].stage) : 0);
-      in_parallel(count * count_of, [&](std::int64_t task) {
-        const std::int64_t image = task / count_of, r = task % count_of;
-        write_output_gradient<T>(writers[r], readers[r].g, *readers[r].stage, first, image, readers[r].buffers);
-      });
-      for (Reader& reader : readers) multiply(*reader.stage, reader.buffers, count);
-      in_parallel(count * count_of, [&](std::int64_t task) {
-        const std::int64_t image = task / count_of, r = task % count_of;
-        const Stage& stage = *readers[r].stage;
-        Buffers& b = readers[r].buffers;
-        const T* x = elements<T>(run_.x) + (first + image) * stage.in_image();
-        T* dx = input_needs_ ? mutable_elements<T>(b.dx) + image * stage.in_image() : nullptr;
-        depthwise_backward<T>(stage, b, x, image, dx, taps[r]);
-      });
-      for (std::size_t r = 0; r < readers.size(); ++r) {
-        add_weight_gradients(*readers[r].stage, readers[r].buffers, count, taps[r], readers[r].sums);
-      }
-      if (!input_needs_) return;
-      std::vector<const Tensor*> parts;
-      for (const Reader& reader : readers) parts.push_back(&reader.buffers.dx);
-      sum_input_gradients<T>(first, count, parts);
     });
-    for (const Reader& reader : readers) store(*reader.stage, reader.sums);
   }
 
-  // The gradient of what the first batch norm gave, before the ReLU; `gradient`: from it to that of its input.
   template <class T>
-  Tensor second_backward(ConvRun& conv, InputGradient& gradient) {
-    const Stage& stage = *conv.second;
-    const Tensor du = empty_channels_last(conv.first.y);
-    Buffers buffers;
-    StageGradients sums;
-    std::vector<double> total, dot;
-    const GradientWriter<T> writer(gradient);
-    const Term between{.x = conv.first.y, .norm = conv.first.norm};
-    const WeightedSum<T> normalised(std::span(&between, 1), channels_);
-    for_groups(batch_, 4 * stage.out_image() * run_.x.element_size(), [&](std::int64_t first, std::int64_t count) {
-      if (first == 0) make_buffers(buffers, stage, count, /*needs_u=*/true);
-      std::vector<double> taps(weights_need_ ? count * tap_count(stage) : 0);
-      in_parallel(count, [&](std::int64_t image) {
-        write_output_gradient<T>(writer, g_[conv.out.edge], stage, first, image, buffers);
-        const PixelRange pixels = pixels_of(conv.first.y, first + image);
-        T* own = mutable_elements<T>(buffers.u) + image * stage.in_image();
-        normalised(pixels, {own - pixels.begin * channels_, channels_}, {});
-      });
-      multiply(stage, buffers, count);
-      in_parallel(count, [&](std::int64_t image) {
-        depthwise_backward<T>(stage, buffers, elements<T>(buffers.u) + image * stage.in_image(), image,
-                              mutable_elements<T>(du) + (first + image) * stage.in_image(), taps);
-      });
-      add_weight_gradients(stage, buffers, count, taps, sums);
-      if (!conv.first.norm.batch_statistics) return;
-      const Term part{.x = conv.first.y.narrow(0, first, count), .norm = conv.first.norm};
-      const Term* const terms[] = {&part};
-      const Sums own = mixed_op::reduce(du.narrow(0, first, count), {}, terms);
-      add_to(total, own.total);
-      add_to(dot, own.dots);
-    });
-    store(stage, sums);
-    gradient = input_gradient(conv.first.norm, 1.0, total, dot);
-    return du;
-  }
+  struct Scratch {
+    std::unique_ptr<T[]> dy, dz, z;
+    explicit Scratch(const Stage& stage)
+        : dy(scratch<T>(stage.out_image())), dz(scratch<T>(stage.out_image())), z(scratch<T>(stage.out_image())) {}
+  };
 
-  void make_buffers(Buffers& b, const Stage& stage, std::int64_t count, bool needs_u) const {
-    b.dy = buffer(count, stage.out_image(), run_.x);
-    b.dz = buffer(count, stage.out_image(), run_.x);
-    if (weights_need_) b.z = buffer(count, stage.out_image(), run_.x);
-    if (needs_u) {
-      b.u = buffer(count, stage.in_image(), run_.x);
-    } else if (input_needs_) {
-      b.dx = buffer(count, stage.in_image(), run_.x);
-    }
-  }
-
-  // The gradient of a pointwise convolution's output of one image.
+  // One image through one separable convolution. x: what it reads, before its ReLU; dx, its gradient, may be null.
   template <class T>
-  void write_output_gradient(const GradientWriter<T>& writer, const Tensor& g, const Stage& stage, std::int64_t first,
-                             std::int64_t image, Buffers& b) const {
-    const PixelRange pixels = pixels_of(stage.y, first + image);
-    T* own = mutable_elements<T>(b.dy) + image * stage.out_image();
-    writer(rows<const T>(g), {}, rows<const T>(stage.y), pixels, {own - pixels.begin * channels_, channels_});
-  }
-
-  void multiply(const Stage& stage, Buffers& b, std::int64_t count) const {
-    Tensor dz = rows_of(b.dz, count, stage.out_image(), channels_);
-    at::mm_out(dz, rows_of(b.dy, count, stage.out_image(), channels_), stage.pointwise);
-  }
-
-  // Of one image; x: what the convolution reads, before its ReLU. dx may be null.
-  template <class T>
-  void depthwise_backward(const Stage& stage, Buffers& b, const T* x, std::int64_t image, T* dx,
-                          std::vector<double>& taps) const {
-    const T* dz = elements<T>(b.dz) + image * stage.out_image();
+  void stage_backward(const Reader& reader, const GradientWriter<T>& writer, const T* x, std::int64_t image, T* dx,
+                      Scratch<T>& memory, StageSums& sums) const {
+    const Stage& stage = *reader.stage;
+    const PixelRange pixels = pixels_of(stage.y, image);
+    const std::int64_t count = stage.out_pixels();
+    writer(rows<const T>(reader.g), {}, rows<const T>(stage.y), pixels,
+           {memory.dy.get() - pixels.begin * channels_, channels_});
+    pointwise<T>(memory.dy.get(), elements<Compute<T>>(stage.matrix), nullptr, count, channels_, channels_,
+                 memory.dz.get());
     const RowRange out_rows{0, stage.shape.out_height()};
     if (weights_need_) {
-      depthwise<T>(x, elements<Compute<T>>(stage.taps), stage.shape, out_rows,
-                   mutable_elements<T>(b.z) + image * stage.out_image());
-      depthwise_weight_gradient<T>(dz, x, stage.shape, out_rows, taps.data() + image * tap_count(stage));
+      depthwise<T>(x, elements<Compute<T>>(stage.taps), stage.shape, out_rows, memory.z.get());
+      sums.taps.resize(static_cast<std::size_t>(stage.shape.taps() * channels_));
+      depthwise_weight_gradient<T>(memory.dz.get(), x, stage.shape, out_rows, sums.taps.data());
+      sums.matrix.resize(static_cast<std::size_t>(channels_ * channels_));
+      pointwise_weight_gradient<T>(memory.z.get(), memory.dy.get(), count, channels_, channels_, sums.matrix.data());
+      if (stage.bias.defined()) {
+        std::vector<double> total(static_cast<std::size_t>(channels_));
+        dots<T>({memory.dy.get(), channels_}, {}, {}, {0, count}, channels_, total.data(), nullptr);
+        add_to(sums.bias, total);
+      }
     }
     if (dx == nullptr) return;
-    depthwise_input_gradient<T>(dz, x, elements<Compute<T>>(stage.taps), stage.shape, {0, stage.shape.height}, dx);
+    depthwise_input_gradient<T>(memory.dz.get(), x, elements<Compute<T>>(stage.taps), stage.shape,
+                                {0, stage.shape.height}, dx);
   }
 
-  [[nodiscard]] std::int64_t tap_count(const Stage& stage) const { return stage.shape.taps() * channels_; }
-
-  void add_weight_gradients(const Stage& stage, const Buffers& b, std::int64_t count, std::span<const double> taps,
-                            StageGradients& sums) const {
-    if (!weights_need_) return;
-    // In the order of images: the same bits for any number of threads.
-    sums.taps.resize(static_cast<std::size_t>(tap_count(stage)));
-    for (std::size_t i = 0; i < taps.size(); ++i) sums.taps[i % sums.taps.size()] += taps[i];
-    const Tensor dy = rows_of(b.dy, count, stage.out_image(), channels_);
-    add_to(sums.pointwise, at::mm(dy.t(), rows_of(b.z, count, stage.out_image(), channels_)));
-    if (stage.places.bias != Variables::none) add_to(sums.bias, dy.sum(0));
-  }
-
-  void store(const Stage& stage, const StageGradients& sums) {
+  void store(const Stage& stage, const StageSums& sums) {
     if (!weights_need_) return;
     const std::int64_t kernel = stage.shape.kernel;
-    result_[stage.places.depthwise] = torch::tensor(sums.taps, torch::kDouble)
-                                          .view({kernel * kernel, channels_})
-                                          .t()
-                                          .contiguous()
-                                          .view({channels_, 1, kernel, kernel});
-    result_[stage.places.pointwise] = sums.pointwise.unsqueeze(2).unsqueeze(3);
-    if (stage.places.bias != Variables::none) result_[stage.places.bias] = sums.bias;
+    const auto transposed = [](const std::vector<double>& values, std::int64_t rows, torch::IntArrayRef sizes) {
+      return torch::tensor(values, torch::kDouble).view({rows, -1}).t().contiguous().view(sizes);
+    };
+    result_[stage.places.depthwise] = transposed(sums.taps, kernel * kernel, {channels_, 1, kernel, kernel});
+    result_[stage.places.pointwise] = transposed(sums.matrix, channels_, {channels_, channels_, 1, 1});
+    if (stage.bias.defined()) result_[stage.places.bias] = torch::tensor(sums.bias, torch::kDouble);
   }
 
   void zero(const Stage& stage) {
@@ -532,43 +540,6 @@ class StateBackward {
     if (stage.places.bias != Variables::none) {
       result_[stage.places.bias] = torch::zeros_like(stage.conv->pointwise().bias);
     }
-  }
-
-  // dL/dx of a group of images: convolutions, pools and identities together.
-  template <class T>
-  void sum_input_gradients(std::int64_t first, std::int64_t count, std::span<const Tensor* const> convs) {
-    const std::int64_t pixels = run_.x.size(2) * run_.x.size(3), size = pixels * channels_;
-    const std::vector<Compute<T>> ones(static_cast<std::size_t>(channels_), Compute<T>(1));
-    const PoolGradient<T> max(run_.max_pool, g_, channels_), average(run_.average_pool, g_, channels_);
-    const PoolGeometry geometry{.height = run_.x.size(2), .width = run_.x.size(3), .stride = run_.plan->stride};
-    std::vector<Term> skips;
-    for (const SkipRun& skip : run_.skips) {
-      const Tensor& g = g_[skip.out.edge];
-      skips.push_back(without_norm(skip.mask.defined() ? channels_last(g * skip.mask) : g, skip.out.term.weight));
-    }
-    const WeightedSum<T> sum(skips, channels_);
-    in_parallel(count, [&](std::int64_t image) {
-      const PixelRange range = pixels_of(run_.x, first + image);
-      const std::int64_t before = range.begin * channels_;
-      std::vector<ScaledTerm<T>> terms;
-      for (const Tensor* conv : convs) {
-        terms.push_back({{elements<T>(*conv) + image * size - before, channels_}, ones.data()});
-      }
-      std::array<std::unique_ptr<T[]>, 2> pooled;
-      for (std::size_t p = 0; p < 2; ++p) {
-        const PoolGradient<T>& pool = p == 0 ? max : average;
-        if (pool.empty()) continue;
-        const auto g = pool.of_image(first + image);
-        pooled[p] = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(size));
-        if (p == 0) {
-          max_pool_backward<T>(g.get(), elements<T>(run_.x) + before, geometry, channels_, pooled[p].get());
-        } else {
-          average_pool_backward<T>(g.get(), geometry, channels_, pooled[p].get());
-        }
-        terms.push_back({{pooled[p].get() - before, channels_}, ones.data()});
-      }
-      sum(range, rows<T>(result_[0]), {}, terms);
-    });
   }
 
   /// The gradient of a pool's output: what all its batch norms ask for, in one pass.
@@ -612,6 +583,64 @@ class StateBackward {
     std::int64_t channels_;
     std::vector<std::vector<Compute<T>>> coefficients_;  // of each term, of the pool's output, the shift
     std::vector<ScaledTerm<T>> terms_;
+  };
+
+  /// dL/dx of an image: convolutions, pools and identities together.
+  template <class T>
+  class InputSum {
+   public:
+    InputSum(const StateBackward& backward, std::int64_t convs)
+        : run_(backward.run_),
+          channels_(backward.channels_),
+          result_(backward.result_[0]),
+          convs_(convs),
+          geometry_{.height = run_.x.size(2), .width = run_.x.size(3), .stride = run_.plan->stride},
+          max_(run_.max_pool, backward.g_, channels_),
+          average_(run_.average_pool, backward.g_, channels_),
+          skip_terms_(terms_of(backward)),
+          skips_(skip_terms_, channels_),
+          ones_(static_cast<std::size_t>(channels_), Compute<T>(1)) {}
+
+    /// dx: what each convolution gives, one after the other.
+    void operator()(std::int64_t image, const T* dx) const {
+      const PixelRange range = pixels_of(run_.x, image);
+      const std::int64_t before = range.begin * channels_, size = range.end * channels_ - before;
+      std::vector<ScaledTerm<T>> terms;
+      const auto add = [&](const T* own) { terms.push_back({{own - before, channels_}, ones_.data()}); };
+      for (std::int64_t c = 0; c < convs_; ++c) add(dx + c * size);
+      std::unique_ptr<T[]> max, average;
+      if (!max_.empty()) {
+        max = scratch<T>(size);
+        max_pool_backward<T>(max_.of_image(image).get(), elements<T>(run_.x) + before, geometry_, channels_, max.get());
+        add(max.get());
+      }
+      if (!average_.empty()) {
+        average = scratch<T>(size);
+        average_pool_backward<T>(average_.of_image(image).get(), geometry_, channels_, average.get());
+        add(average.get());
+      }
+      skips_(range, rows<T>(result_), {}, terms);
+    }
+
+   private:
+    static std::vector<Term> terms_of(const StateBackward& backward) {
+      std::vector<Term> skips;
+      for (const SkipRun& skip : backward.run_.skips) {
+        const Tensor& g = backward.g_[skip.out.edge];
+        skips.push_back(without_norm(skip.mask.defined() ? channels_last(g * skip.mask) : g, skip.out.term.weight));
+      }
+      return skips;
+    }
+
+    const StateRun& run_;
+    std::int64_t channels_;
+    Tensor result_;
+    std::int64_t convs_;
+    PoolGeometry geometry_;
+    PoolGradient<T> max_, average_;
+    std::vector<Term> skip_terms_;  // owns what skips_ reads
+    WeightedSum<T> skips_;
+    std::vector<Compute<T>> ones_;
   };
 
   void run_reduces() {
@@ -676,6 +705,8 @@ Stage make_stage(const SeparableConv& conv, const StagePlaces& places, const Ten
   const Tensor depthwise = conv.depthwise().weight.detach(), pointwise = conv.pointwise().weight.detach();
   const auto sum_type = x.scalar_type() == torch::kDouble ? torch::kDouble : torch::kFloat;
   const std::int64_t kernel = depthwise.size(2);
+  const Tensor matrix = pointwise.reshape({pointwise.size(0), -1}).to(sum_type).contiguous();
+  const Tensor bias = conv.pointwise().bias;
   return {.conv = &conv,
           .places = places,
           .shape = {.height = height,
@@ -687,7 +718,9 @@ Stage make_stage(const SeparableConv& conv, const StagePlaces& places, const Ten
                     .dilation = conv.dilation(),
                     .relu_input = true},
           .taps = depthwise.to(sum_type).reshape({depthwise.size(0), -1}).t().contiguous(),
-          .pointwise = pointwise.reshape({pointwise.size(0), -1}).to(x.scalar_type()),
+          .matrix = matrix,
+          .matrix_t = matrix.t().contiguous(),
+          .bias = bias.defined() ? bias.detach().to(sum_type) : Tensor(),
           .y = {},
           .norm = {}};
 }
