@@ -40,8 +40,7 @@ void step(benchmark::State& state, Net&& supernet, torch::MemoryFormat format) {
   torch::AutoGradMode grad(true);
   for (auto _ : state) {
     arch_step(
-        val, train, weight_step.optimizer(), weight_options, 0.025, 0, [](const auto&) {},
-        [](const auto&) {});
+        val, train, weight_step.optimizer(), weight_options, 0.025, 0, [](const auto&) {}, [](const auto&) {});
     weight_step(train, arch_step.op_weights(), 0.025, [](const auto&) {});
   }
 }

@@ -1,8 +1,8 @@
 #include <flowdarts/spaces/darts/fused_state.hpp>
+#include <flowdarts/spaces/mixed_op/conv1x1_kernels.hpp>
 #include <flowdarts/spaces/mixed_op/depthwise_kernels.hpp>
 #include <flowdarts/spaces/mixed_op/mix.hpp>
 #include <flowdarts/spaces/mixed_op/mix_kernels.hpp>
-#include <flowdarts/spaces/mixed_op/conv1x1_kernels.hpp>
 #include <flowdarts/spaces/mixed_op/pool_kernels.hpp>
 
 namespace flowdarts::darts {
