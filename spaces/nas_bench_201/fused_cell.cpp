@@ -573,19 +573,27 @@ class CellFunction : public torch::autograd::Function<CellFunction> {
 
 }  // namespace
 
-FusedCell::FusedCell(const SupernetSpec& spec, std::int64_t channels) : CandidateCell(spec, channels) {
+FusedCell::FusedCell(const SupernetSpec& spec, std::int64_t channels)
+    : CandidateCell(spec, channels), channels_(channels) {
+  keep({});
+}
+
+void FusedCell::keep(const std::vector<bool>& left) {
   auto plan = std::make_shared<CellPlan>();
-  plan->channels = channels;
+  plan->channels = channels_;
   for (std::size_t e = 0; e < cell_edges.size(); ++e) {
+    const auto candidate = [&](int op) -> std::shared_ptr<CandidateOp> {
+      return left.empty() || left[e * column::count + op] ? edge(e).candidate(op) : nullptr;
+    };
     SourcePlan& source = plan->sources[cell_edges[e].from];
     for (std::size_t s = 0; s < kernels.size(); ++s) {
-      if (const auto& op = edge(e).candidate(column_of_kernel(kernels[s]))) {
+      if (const auto op = candidate(column_of_kernel(kernels[s]))) {
         const auto slot = static_cast<std::int64_t>(source.stacks[s].size());
         source.stacks[s].push_back({e, slot, 0, std::dynamic_pointer_cast<const ReluConvBn>(op)});
       }
     }
-    if (edge(e).candidate(column::skip_connect)) source.skips.push_back(e);
-    if (edge(e).candidate(column::avg_pool_3x3)) source.pools.push_back(e);
+    if (candidate(column::skip_connect)) source.skips.push_back(e);
+    if (candidate(column::avg_pool_3x3)) source.pools.push_back(e);
   }
   std::size_t position = 0;
   for (SourcePlan& source : plan->sources) {

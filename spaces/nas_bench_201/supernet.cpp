@@ -113,6 +113,13 @@ torch::Tensor FusedSupernet::forward(const torch::Tensor& images, const std::vec
   return backbone_->forward(precision_ == Precision::bf16 ? images.to(torch::kBFloat16) : images, op_weights[0]);
 }
 
+void FusedSupernet::set_masks(const std::vector<torch::Tensor>& masks) {
+  pass_.set_masks(masks);
+  for (const auto& module : backbone_->modules()) {
+    if (auto* cell = module->as<FusedCell>()) cell->keep(pass_.left.empty() ? std::vector<bool>() : pass_.left[0]);
+  }
+}
+
 std::vector<ArchShape> FusedSupernet::arch_shapes() const {
   return shapes_of(spec_);
 }

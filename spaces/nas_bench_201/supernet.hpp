@@ -78,7 +78,7 @@ class FusedSupernet : public Supernet {
   torch::Tensor forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) override;
   [[nodiscard]] std::vector<ArchShape> arch_shapes() const override;
   void set_statistics_updates(bool enabled) override;
-  void set_masks(const std::vector<torch::Tensor>& masks) override { pass_.set_masks(masks); }
+  void set_masks(const std::vector<torch::Tensor>& masks) override;
   // Passes that show their candidates, drop out behind skips or part the channels run the cells op by op, in float32.
   void set_skip_dropout(const SkipDropout& dropout) override { pass_.dropout = dropout; }
   void set_output_observer(OutputObserver observer) override { pass_.observer = std::move(observer); }

@@ -136,6 +136,37 @@ TEST(Candidates, OfTheFusedSupernetAreTheOracles) {
   both([](Supernet& net_) { net_.set_output_observer({}); });
 }
 
+TEST(Candidates, WhatAMaskTookOutOfTheFusedSupernetIsNotRun) {
+  FusedSupernet fused({.channels = 2, .cells = 1});
+  initialise(fused, 1);
+  torch::Tensor mask = torch::ones({6, 5});
+  mask[0][column::nor_conv_3x3] = mask[0][column::nor_conv_1x1] = 0.0;
+  fused.set_masks({mask});
+  const auto buffers_of = [&] {
+    std::map<std::string, torch::Tensor> all;
+    for (const auto& item : fused.named_buffers()) all[item.key()] = item.value().clone();
+    return all;
+  };
+  const auto before = buffers_of();
+  const torch::Tensor logits = fused.forward(torch::randn({2, 3, 8, 8}), {torch::full({6, 5}, 0.2) * mask});
+  for (const auto& [key, value] : buffers_of()) {
+    if (key.find("running_mean") == std::string::npos) continue;
+    const bool gone = key.find("edge0.op2") != std::string::npos || key.find("edge0.op3") != std::string::npos;
+    EXPECT_EQ(torch::equal(value, before.at(key)), gone) << key;
+  }
+  const auto gradients = torch::autograd::grad({logits.sum()}, fused.parameters(), {}, false, false, true);
+  const auto parameters = fused.named_parameters();
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    const std::string& key = parameters[i].key();
+    const bool gone = key.find("edge0.op2") != std::string::npos || key.find("edge0.op3") != std::string::npos;
+    EXPECT_EQ(gradients[i].defined(), !gone) << key;
+  }
+  fused.set_masks({});
+  EXPECT_TRUE(torch::autograd::grad({fused.forward(torch::randn({2, 3, 8, 8}), {torch::full({6, 5}, 0.2)}).sum()},
+                                    fused.parameters())[0]
+                  .defined());
+}
+
 struct PartialNet : Net {
   explicit PartialNet(std::int64_t partial)
       : Net({.channels = 4, .cells = 1, .partial = partial, .edge_weights = true}),
