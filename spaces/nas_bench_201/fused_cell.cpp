@@ -3,6 +3,7 @@
 #include <flowdarts/spaces/mixed_op/mix_kernels.hpp>
 #include <flowdarts/spaces/mixed_op/pointwise.hpp>
 #include <flowdarts/spaces/mixed_op/pool_kernels.hpp>
+#include <flowdarts/spaces/mixed_op/skip_dropout.hpp>
 #include <flowdarts/spaces/nas_bench_201/cell_plan.hpp>
 #include <flowdarts/spaces/nas_bench_201/fused_cell.hpp>
 
@@ -41,6 +42,8 @@ struct CellState : torch::CustomClassHolder {
   std::shared_ptr<const CellPlan> plan;
   std::vector<ConvPlaces> places;  // of the convolutions, in for_each_conv's order
   std::size_t variable_count = 0;
+  SkipDropout dropout;
+  std::int64_t cell = 0;  // its number
   std::array<NodeState, source_nodes> nodes;
   std::array<std::vector<NodeTerm>, cell_nodes> terms;  // of each node's mix, those of lower edges first
 };
@@ -169,25 +172,33 @@ bool needs_covariance(const SourcePlan& readers) {
                              [](const StackedConv& conv) { return conv.op->norm().uses_batch_statistics(); });
 }
 
+/// The sum of terms of a mix; `alone`: each with weight 1, whatever it has in the mix.
+template <class T>
+NodeSum<T> sum_of(std::span<const NodeTerm> terms, bool alone, const torch::Tensor& like) {
+  std::vector<Term> plain, pooled;
+  PointwiseSum<T> pointwise(like.size(1));
+  for (const NodeTerm& term : terms) {
+    Term own = term.term;
+    if (alone) own.weight = 1.0;
+    if (own.weight == 0.0) continue;
+    if (term.kind == NodeTerm::Kind::conv_1x1) {
+      const auto [matrix, shift] = term.pointwise->contribution(own.weight);
+      pointwise.add(own.x, /*relu=*/true, matrix);
+      pointwise.add_shift(shift);
+    } else {
+      (term.kind == NodeTerm::Kind::pool ? pooled : plain).push_back(own);
+    }
+  }
+  return {plain, pooled, mixed_op::average_pool<T>, std::move(pointwise), like};
+}
+
 /// Node `j` of the cell, from the terms of its mix, and its covariance where that is needed.
 void make_node(CellState& state, std::size_t j, const torch::Tensor& like, torch::Tensor& x) {
   x = mixed_op::empty_channels_last(like);
   std::optional<mixed_op::CovarianceSums> covariance;
   if (j < source_nodes && needs_covariance(state.plan->sources[j])) covariance.emplace(x);
   mixed_op::with_type(like.scalar_type(), [&]<class T>() {
-    std::vector<Term> plain, pooled;
-    PointwiseSum<T> pointwise(like.size(1));
-    for (const NodeTerm& term : state.terms[j]) {
-      if (term.term.weight == 0.0) continue;
-      if (term.kind == NodeTerm::Kind::conv_1x1) {
-        const auto [matrix, shift] = term.pointwise->contribution(term.term.weight);
-        pointwise.add(term.term.x, /*relu=*/true, matrix);
-        pointwise.add_shift(shift);
-      } else {
-        (term.kind == NodeTerm::Kind::pool ? pooled : plain).push_back(term.term);
-      }
-    }
-    const NodeSum<T> sum(plain, pooled, mixed_op::average_pool<T>, std::move(pointwise), like);
+    const NodeSum<T> sum = sum_of<T>(state.terms[j], /*alone=*/false, like);
     for_each_image(
         like.size(0), [&] { return sum.room(); },
         [&](std::int64_t image, const auto& room) {
@@ -196,6 +207,34 @@ void make_node(CellState& state, std::size_t j, const torch::Tensor& like, torch
         });
   });
   if (covariance) state.nodes[j].covariance = covariance->result();
+}
+
+/// Shows the outputs of the candidates that end in node `j`, as float32 at least and without a graph.
+void show_candidates(const CellState& state, std::size_t j, const torch::Tensor& like, const OutputObserver& observer) {
+  std::vector<const NodeTerm*> terms;
+  for (const NodeTerm& term : state.terms[j]) terms.push_back(&term);
+  std::ranges::sort(terms, {}, [](const NodeTerm* term) { return std::pair(term->edge, term->op); });
+  for (const NodeTerm* term : terms) {
+    torch::Tensor output = state.nodes[cell_edges[term->edge].from].x;
+    if (term->kind != NodeTerm::Kind::skip) {
+      output = mixed_op::empty_channels_last(like);
+      mixed_op::with_type(like.scalar_type(), [&]<class T>() {
+        const NodeSum<T> sum = sum_of<T>(std::span(term, 1), /*alone=*/true, like);
+        for_each_image(
+            like.size(0), [&] { return sum.room(); },
+            [&](std::int64_t image, const auto& room) { sum(image, mixed_op::rows<T>(output), room); });
+      });
+    }
+    if (output.scalar_type() == at::kBFloat16) output = output.to(at::kFloat);
+    observer(0, static_cast<std::int64_t>(term->edge), term->op, output);
+  }
+}
+
+// x behind the skip of an edge; with the gradient for x, what that is in front of it.
+torch::Tensor behind_skip(const CellState& state, std::size_t edge, const torch::Tensor& x) {
+  if (state.dropout.rate == 0) return x;
+  const torch::NoGradGuard no_grad;
+  return mixed_op::channels_last(drop_skip(x, state.dropout, state.cell, static_cast<std::int64_t>(edge)));
 }
 
 /// Adds to the mixes of later nodes what reads node `i`: runs its 3x3 convolutions.
@@ -235,7 +274,9 @@ void run_readers(CellState& state, std::size_t i, const torch::Tensor& x, std::s
     term.conv = &conv;
     term.term.norm = mixed_op::normalise(conv.op->norm(), outputs[c].moments);
   }
-  for (const std::size_t edge : plan.skips) add(NodeTerm::Kind::skip, edge, column::skip_connect, x);
+  for (const std::size_t edge : plan.skips) {
+    add(NodeTerm::Kind::skip, edge, column::skip_connect, behind_skip(state, edge, x));
+  }
   for (const std::size_t edge : plan.pools) add(NodeTerm::Kind::pool, edge, column::avg_pool_3x3, x);
 }
 
@@ -354,8 +395,8 @@ class CellBackward {
  public:
   CellBackward(const torch::autograd::AutogradContext& context, CellState& state)
       : state_(state),
-        // The variables, and the two arguments of forward() that are none.
-        result_(state.variable_count + 2),
+        // The variables, and the three arguments of forward() that are none.
+        result_(state.variable_count + 3),
         input_needs_(context.needs_input_grad(0)),
         alphas_need_(context.needs_input_grad(1)),
         alpha_gradient_(torch::zeros({static_cast<std::int64_t>(cell_edges.size()), column::count}, doubles)) {
@@ -473,7 +514,7 @@ class CellBackward {
             points.push_back(&term);
             break;
           case NodeTerm::Kind::skip:
-            skips.push_back({.x = g, .weight = term.term.weight});
+            skips.push_back({.x = behind_skip(state_, term.edge, g), .weight = term.term.weight});
             break;
           case NodeTerm::Kind::pool:
             pools.push_back({.x = g, .weight = term.term.weight});
@@ -537,8 +578,11 @@ class CellBackward {
 class CellFunction : public torch::autograd::Function<CellFunction> {
  public:
   static torch::Tensor forward(torch::autograd::AutogradContext* context, torch::TensorList variables,
-                               const std::shared_ptr<const CellPlan>& plan, const std::vector<ConvPlaces>& places) {
+                               const std::shared_ptr<const CellPlan>& plan, const std::vector<ConvPlaces>& places,
+                               const MixedOpPass* pass) {
     auto state = c10::make_intrusive<CellState>();
+    state->dropout = pass->dropout;
+    state->cell = pass->cell;
     state->plan = plan;
     state->places = places;
     state->variable_count = variables.size();
@@ -555,6 +599,7 @@ class CellFunction : public torch::autograd::Function<CellFunction> {
     }
     for (std::size_t j = 0; j < source_nodes; ++j) {
       run_readers(*state, j, x, values, variables);
+      if (pass->observer) show_candidates(*state, j + 1, like, pass->observer);
       make_node(*state, j + 1, like, x);
     }
     context->save_for_backward(variables.vec());  // for the check alone that nobody changed them in place
@@ -604,7 +649,7 @@ void FusedCell::keep(const std::vector<bool>& left) {
   plan_ = std::move(plan);
 }
 
-torch::Tensor FusedCell::forward(const torch::Tensor& x, const torch::Tensor& op_weights) {
+torch::Tensor FusedCell::forward(const torch::Tensor& x, const torch::Tensor& op_weights, MixedOpPass* pass) {
   mixed_op::Variables variables{{x, op_weights}};
   std::vector<ConvPlaces> places;
   for_each_conv(*plan_, [&](const StackedConv& conv) {
@@ -616,7 +661,9 @@ torch::Tensor FusedCell::forward(const torch::Tensor& x, const torch::Tensor& op
 #endif
   TORCH_CHECK(x.is_cpu(), "a fused cell runs on a CPU or, in a build with FLOWDARTS_CUDA, a GPU, found its input on ",
               x.device());
-  return CellFunction::apply(torch::TensorList(variables.tensors), plan_, places);
+  const torch::Tensor output = CellFunction::apply(torch::TensorList(variables.tensors), plan_, places, pass);
+  ++pass->cell;
+  return output;
 }
 
 }  // namespace flowdarts::nas_bench_201

@@ -18,7 +18,8 @@ class FusedCell : public CandidateCell {
   using CandidateCell::forward;
 
   /// x [B, C, H, W], float32, float64 or bfloat16; op_weights [6, 5]. Returns node 3, [B, C, H, W], channels-last.
-  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& op_weights);
+  /// pass->cell is this cell's number and becomes the next one's; dropout and observer are for a CPU.
+  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& op_weights, MixedOpPass* pass);
 
   /// Runs from now on only the ops that are `left`, row by row of the matrix of op weights; empty: all.
   void keep(const std::vector<bool>& left);

@@ -106,11 +106,13 @@ FusedSupernet::~FusedSupernet() = default;
 
 torch::Tensor FusedSupernet::forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) {
   check_op_weights(op_weights, spec_);
-  if (pass_.observer || pass_.dropout.rate > 0 || spec_.partial > 1 || spec_.edge_weights) {
-    pass_.cell = 0;
+  pass_.cell = 0;
+  const bool looks_inside = pass_.observer || pass_.dropout.rate > 0;
+  if (spec_.partial > 1 || spec_.edge_weights || (looks_inside && !images.is_cpu())) {
     return backbone_->forward(images, unbound(op_weights), &pass_);
   }
-  return backbone_->forward(precision_ == Precision::bf16 ? images.to(torch::kBFloat16) : images, op_weights[0]);
+  return backbone_->forward(precision_ == Precision::bf16 ? images.to(torch::kBFloat16) : images, op_weights[0],
+                            &pass_);
 }
 
 void FusedSupernet::set_masks(const std::vector<torch::Tensor>& masks) {

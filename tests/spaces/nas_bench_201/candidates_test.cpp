@@ -8,6 +8,10 @@
 #include <flowdarts/spaces/nas_bench_201/supernet.hpp>
 #include <map>
 #include <set>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
 
 namespace flowdarts::nas_bench_201 {
 namespace {
@@ -134,6 +138,55 @@ TEST(Candidates, OfTheFusedSupernetAreTheOracles) {
   net.weights = net.weights * mask;
   both([&](Supernet& net_) { net_.set_masks({mask}); });
   both([](Supernet& net_) { net_.set_output_observer({}); });
+}
+
+TEST(Candidates, TheFusedSupernetShowsWhatTheOracleShows) {
+  for (const bool train : {true, false}) {
+    SCOPED_TRACE(train ? "train" : "eval");
+    Net net({.channels = 4, .cells = 2});
+    FusedSupernet fused({.channels = 4, .cells = 2});
+    initialise(fused, 1);
+    using Place = std::tuple<std::int64_t, std::int64_t>;
+    const auto shown_by = [&](Supernet& supernet) {
+      supernet.to(torch::kDouble);
+      supernet.train(train);
+      std::vector<std::pair<Place, torch::Tensor>> shown;
+      supernet.set_output_observer([&](std::size_t, std::int64_t row, std::int64_t column, const torch::Tensor& y) {
+        shown.emplace_back(Place{row, column}, y.clone());
+      });
+      const torch::NoGradGuard no_grad;
+      supernet.forward(net.images.to(torch::kDouble), {net.weights.to(torch::kDouble)});
+      return shown;
+    };
+    const auto expected = shown_by(net.supernet);
+    const auto found = shown_by(fused);
+    ASSERT_EQ(found.size(), expected.size());
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      EXPECT_EQ(found[i].first, expected[i].first);
+      EXPECT_TRUE(torch::allclose(found[i].second, expected[i].second, 1e-9, 1e-9)) << i;
+    }
+  }
+}
+
+TEST(Candidates, TheFusedSupernetDropsOutAsTheOracleAlsoBackwards) {
+  Net net({.channels = 4, .cells = 2});
+  FusedSupernet fused({.channels = 4, .cells = 2});
+  initialise(fused, 1);
+  const auto gradients_of = [&](Supernet& supernet) {
+    supernet.to(torch::kDouble);
+    supernet.set_skip_dropout({.rate = 0.4, .key = 5});
+    const torch::Tensor weights = net.weights.to(torch::kDouble).detach().requires_grad_();
+    std::vector<torch::Tensor> inputs = supernet.parameters();
+    inputs.push_back(weights);
+    const torch::Tensor logits = supernet.forward(net.images.to(torch::kDouble), {weights});
+    return torch::autograd::grad({logits.square().sum()}, inputs);
+  };
+  const auto expected = gradients_of(net.supernet);
+  const auto found = gradients_of(fused);
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    EXPECT_LE((found[i] - expected[i]).abs().max().item<double>(), 1e-10 * (1 + expected[i].abs().max().item<double>()))
+        << i;
+  }
 }
 
 TEST(Candidates, WhatAMaskTookOutOfTheFusedSupernetIsNotRun) {
