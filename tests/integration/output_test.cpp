@@ -36,8 +36,8 @@ TEST_F(Searches, RecordEveryDocumentedFieldOfEveryEpoch) {
     std::vector<std::string> keys;
     for (const auto& [key, value] : row.items()) keys.push_back(key);
     EXPECT_THAT(keys, ::testing::UnorderedElementsAre("epoch", "lr", "train", "val", "genotype", "true_accuracy",
-                                                      "alpha", "op_weights", "pruned", "hessian", "skipped",
-                                                      "images_per_second", "seconds"));
+                                                      "alpha", "op_weights", "importance", "ops_left", "pruned",
+                                                      "hessian", "skipped", "images_per_second", "seconds"));
     EXPECT_EQ(row["epoch"], epoch + 1);
     EXPECT_DOUBLE_EQ(row["lr"].get<double>(), lr[epoch]);
     for (const char* split : {"train", "val"}) {
@@ -58,6 +58,8 @@ TEST_F(Searches, RecordEveryDocumentedFieldOfEveryEpoch) {
     }
     for (const char* set : {"cifar10", "cifar100", "imagenet16_120"})
       EXPECT_GT(row["true_accuracy"].at(set).get<double>(), 0);
+    EXPECT_TRUE(row["importance"].is_null()) << "DARTS measures nothing";
+    EXPECT_TRUE(row["ops_left"].is_null()) << "DARTS takes nothing out";
     EXPECT_EQ(row["skipped"], 0);
     EXPECT_GT(row["images_per_second"].get<double>(), 0);
     for (const char* part : {"epoch", "arch_step", "weight_step", "device_waiting", "end_of_epoch", "loading",
