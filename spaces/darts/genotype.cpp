@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <flowdarts/spaces/darts/genotype.hpp>
+#include <flowdarts/spaces/genotype_json.hpp>
 #include <flowdarts/spaces/support/error.hpp>
 #include <flowdarts/spaces/support/quote.hpp>
 #include <nlohmann/json.hpp>
@@ -212,17 +213,6 @@ nlohmann::ordered_json cell_json(const Cell& cell) {
   return {{"nodes", std::move(nodes)}, {"concat", cell.concat}};
 }
 
-/// A member that must be there and be a text.
-std::string text_member(const nlohmann::json& object, const char* name) {
-  const auto member = object.find(name);
-  if (member == object.end()) throw InputError(std::string("genotype JSON: found no member \"") + name + "\"");
-  if (!member->is_string()) {
-    throw InputError(std::string("genotype JSON: \"") + name + "\": found " + member->type_name() +
-                     ", expected a string");
-  }
-  return member->get<std::string>();
-}
-
 std::string state_name(int state) {
   return state == 0 ? "c_{k-2}" : state == 1 ? "c_{k-1}" : std::to_string(state - input_states);
 }
@@ -273,29 +263,8 @@ std::string to_json(const Genotype& genotype) {
 }
 
 Genotype from_json(std::string_view text) {
-  const auto object = [text] {
-    try {
-      return nlohmann::json::parse(text);
-    } catch (const nlohmann::json::parse_error& error) {
-      throw InputError("genotype JSON: byte " + std::to_string(error.byte) +
-                       ": found no valid JSON, expected an object");
-    } catch (const nlohmann::json::out_of_range&) {
-      throw InputError("genotype JSON: found a number beyond the range of a double");
-    }
-  }();
-  if (!object.is_object()) {
-    throw InputError(std::string("genotype JSON: found ") + object.type_name() + ", expected an object");
-  }
-  if (const std::string space = text_member(object, "space"); space != space_name) {
-    throw InputError("genotype JSON: \"space\": found " + quote(space) + ", expected " + quote(space_name));
-  }
-  const Genotype genotype = [text = text_member(object, "genotype")] {
-    try {
-      return parse_genotype(text);
-    } catch (const InputError& error) {
-      throw InputError(std::string("genotype JSON: \"genotype\": ") + error.what());
-    }
-  }();
+  const nlohmann::json object = read_genotype_json(text, space_name);
+  const Genotype genotype = genotype_member(object, parse_genotype);
   for (const auto& [name, cell] : {std::pair{"normal", &genotype.normal}, {"reduce", &genotype.reduce}}) {
     const auto member = object.find(name);
     if (member != object.end() && *member != nlohmann::json(cell_json(*cell))) {
