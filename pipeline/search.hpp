@@ -372,9 +372,7 @@ class SearchGraph {
   void build(std::int64_t stage) {
     std::uint64_t key = seed();
     if (stage > 0) {
-      CounterRng rng(seed(), Stream::weight_init, 1, static_cast<std::uint32_t>(stage));
-      const std::uint64_t high = rng();
-      key = (high << 32U) | rng();
+      key = CounterRng(seed(), Stream::weight_init, 1, static_cast<std::uint32_t>(stage)).bits64();
     }
     arch_step_.reset();
     weight_step_.reset();
@@ -441,8 +439,7 @@ class SearchGraph {
   void set_skip_dropout(Split split, std::int64_t epoch, std::int64_t step) {
     CounterRng rng(seed(), Stream::noise, static_cast<std::uint32_t>(split), static_cast<std::uint32_t>(epoch),
                    static_cast<std::uint64_t>(step));
-    const std::uint64_t high = rng();
-    supernet_->set_skip_dropout({.rate = shrinking_.skip_dropout(epoch, epochs()), .key = (high << 32U) | rng()});
+    supernet_->set_skip_dropout({.rate = shrinking_.skip_dropout(epoch, epochs()), .key = rng.bits64()});
   }
 
   [[nodiscard]] OpMasks masks_or_all() const {

@@ -2,12 +2,11 @@
 // The operations of the DARTS cells (Liu, Simonyan, Yang, ICLR 2019) and the layers around them. With stride 2 they
 // halve the resolution, which must be even.
 
-#include <ATen/CPUGeneratorImpl.h>
-
 #include <array>
 #include <flowdarts/spaces/darts/genotype.hpp>
 #include <flowdarts/spaces/mixed_op/batch_norm.hpp>
 #include <flowdarts/spaces/mixed_op/oracle.hpp>
+#include <flowdarts/spaces/mixed_op/skip_dropout.hpp>
 #include <flowdarts/spaces/support/error.hpp>
 #include <memory>
 #include <string>
@@ -182,13 +181,6 @@ class Pool : public CandidateOp {
   std::shared_ptr<BatchNorm> norm_;
 };
 
-/// Dropout on the identities of a P-DARTS search, element by element. Who runs the search makes `seed` anew for every
-/// forward pass, from its seed, epoch, step and split, so that a repeated pass meets the same noise.
-struct SkipDropout {
-  double rate = 0;
-  std::uint64_t seed = 0;
-};
-
 /// The identity.
 class SkipConnect : public CandidateOp {
  public:
@@ -197,14 +189,12 @@ class SkipConnect : public CandidateOp {
     return kept.defined() ? x * kept : x;
   }
 
-  void set_dropout(SkipDropout dropout) { dropout_ = dropout; }
+  /// Of the passes to come in training mode.
+  void set_dropout(const SkipDropout& dropout) { dropout_ = dropout; }
 
-  /// What x is multiplied by: undefined without dropout. The same elements in any memory format and on any device.
+  /// What x is multiplied by: undefined without dropout.
   [[nodiscard]] torch::Tensor mask(const torch::Tensor& x) const {
-    if (!is_training() || dropout_.rate == 0) return {};
-    const double keep = 1.0 - dropout_.rate;
-    auto generator = at::make_generator<at::CPUGeneratorImpl>(dropout_.seed);
-    return torch::empty(x.sizes(), torch::kFloat).bernoulli_(keep, generator).div_(keep).to(x.options());
+    return is_training() && dropout_.rate > 0 ? skip_mask(x, dropout_) : torch::Tensor();
   }
 
  private:

@@ -3,7 +3,6 @@
 #include <flowdarts/spaces/darts/fused_cell.hpp>
 #include <flowdarts/spaces/darts/supernet.hpp>
 #include <flowdarts/spaces/mixed_op/mix.hpp>
-#include <flowdarts/spaces/support/random.hpp>
 #include <span>
 
 namespace flowdarts::darts {
@@ -91,11 +90,7 @@ void DartsSupernet::set_statistics_updates(bool enabled) {
 void DartsSupernet::set_skip_dropout(const SkipDropout& dropout) {
   std::uint64_t position = 0;
   apply([&](torch::nn::Module& module) {
-    auto* skip = module.as<SkipConnect>();
-    if (skip == nullptr) return;
-    CounterRng rng(dropout.seed, Stream::noise, 0, 0, position++);
-    const std::uint64_t high = rng();
-    skip->set_dropout({.rate = dropout.rate, .seed = (high << 32U) | rng()});
+    if (auto* skip = module.as<SkipConnect>()) skip->set_dropout(at_place(dropout, position++));
   });
 }
 

@@ -14,7 +14,6 @@ class OracleCell;
 class FusedCell;
 struct PlainLayers;
 struct FusedLayers;
-struct SkipDropout;
 template <class, class>
 class Backbone;
 
@@ -26,8 +25,8 @@ class DartsSupernet : public Supernet {
   [[nodiscard]] std::vector<ArchShape> arch_shapes() const override;
   void set_statistics_updates(bool enabled) override;
 
-  /// For the next forward passes in training mode; each identity draws noise of its own from the seed.
-  void set_skip_dropout(const SkipDropout& dropout);
+  /// Holds in training mode; each identity draws noise of its own.
+  void set_skip_dropout(const SkipDropout& dropout) override;
 
  protected:
   explicit DartsSupernet(const SupernetSpec& spec);

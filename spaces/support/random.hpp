@@ -52,12 +52,17 @@ class CounterRng {
     return block_[used_++];
   }
 
+  /// 64 uniform bits.
+  constexpr std::uint64_t bits64() {
+    const std::uint64_t high = (*this)();
+    return (high << 32U) | (*this)();
+  }
+
   /// A uniform integer in [0, bound), without bias. `bound` must be positive.
   constexpr std::uint64_t below(std::uint64_t bound) {
     const std::uint64_t limit = -bound % bound;  // 2^64 mod bound
     for (;;) {
-      const std::uint64_t high = (*this)();
-      const std::uint64_t value = (high << 32U) | (*this)();
+      const std::uint64_t value = bits64();
       if (value >= limit) return value % bound;
     }
   }

@@ -106,7 +106,7 @@ struct Graph {
       if (c.masked && op_weights.size() < 2) weights.masked_fill_(weights < 0.12, 0.0).select(0, 1).zero_();
       op_weights.push_back(weights.to(dtype).requires_grad_());
     }
-    supernet.set_skip_dropout({.rate = c.skip_dropout, .seed = 7});
+    supernet.set_skip_dropout({.rate = c.skip_dropout, .key = 7});
     logits = supernet.forward(
         golden({c.batch, 3, c.height, c.width}).to(dtype).contiguous(torch::MemoryFormat::ChannelsLast), op_weights);
     loss = torch::cross_entropy_loss(logits, torch::arange(c.batch, torch::kInt64).remainder(10));

@@ -147,14 +147,14 @@ TEST(SkipConnect, DropsElementsInTrainingModeAlone) {
   SkipConnect skip;
   const torch::Tensor x = golden({4, 3, 16, 16}, 1.0, 3.0);
   EXPECT_TRUE(skip.forward(x).equal(x));
-  skip.set_dropout({.rate = 0.25, .seed = 3});
+  skip.set_dropout({.rate = 0.25, .key = 3});
   const torch::Tensor y = skip.forward(x);
   const torch::Tensor kept = y.ne(0);
   EXPECT_LE(largest((y - x / 0.75).masked_select(kept)), 1e-6);
   EXPECT_NEAR(kept.to(torch::kDouble).mean().item<double>(), 0.75, 0.03);
   EXPECT_TRUE(skip.forward(x).equal(y));
   EXPECT_TRUE(skip.forward(x.contiguous(torch::MemoryFormat::ChannelsLast)).equal(y));
-  skip.set_dropout({.rate = 0.25, .seed = 4});
+  skip.set_dropout({.rate = 0.25, .key = 4});
   EXPECT_FALSE(skip.forward(x).equal(y));
   skip.eval();
   EXPECT_TRUE(skip.forward(x).equal(x));
@@ -168,11 +168,11 @@ TEST(Supernet, SkipDropoutIsDrawnAnewForEachIdentityFromOneSeed) {
     supernet.set_skip_dropout(dropout);
     return supernet.forward(images(), weights);
   };
-  const auto first = logits({.rate = 0.5, .seed = 1});
-  EXPECT_TRUE(logits({.rate = 0.5, .seed = 1}).equal(first));
-  EXPECT_FALSE(logits({.rate = 0.5, .seed = 2}).equal(first));
+  const auto first = logits({.rate = 0.5, .key = 1});
+  EXPECT_TRUE(logits({.rate = 0.5, .key = 1}).equal(first));
+  EXPECT_FALSE(logits({.rate = 0.5, .key = 2}).equal(first));
   EXPECT_FALSE(logits({}).equal(first));
-  supernet.set_skip_dropout({.rate = 0.5, .seed = 1});
+  supernet.set_skip_dropout({.rate = 0.5, .key = 1});
   std::vector<torch::Tensor> masks;
   supernet.apply([&](torch::nn::Module& module) {
     if (auto* skip = module.as<SkipConnect>()) masks.push_back(skip->mask(torch::ones({64})));
