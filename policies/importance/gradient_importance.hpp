@@ -1,45 +1,39 @@
 #pragma once
-// What the importances read off the arch steps' gradients share.
+// What the importances that are read off the arch steps' gradients share.
 
 #include <torch/torch.h>
 
 #include <cstdint>
 #include <flowdarts/policies/bilevel/problem.hpp>
+#include <flowdarts/policies/roles.hpp>
 #include <flowdarts/spaces/support/error.hpp>
+#include <flowdarts/spaces/support/option.hpp>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace flowdarts {
 
-/// The mean over the arch steps of the epoch under way, or of the last one, of an absolute value per op. Kept in double
-/// on alpha's device, so that no step waits for it.
-class GradientMean {
+/// Such an importance: the mean over the arch steps of the epoch under way, or of the last one, of an absolute value
+/// per op. Kept in double on alpha's device, so that no step waits for it.
+class GradientImportance {
  public:
+  using role = roles::Importance;
+  using Options = NoOptions;
+
   void begin_epoch() {
     sums_.clear();
     steps_ = 0;
   }
 
-  /// Adds |values| of one step, a matrix an alpha.
-  void add(const std::vector<torch::Tensor>& values) {
-    const torch::NoGradGuard no_grad;
-    for (std::size_t m = 0; m < values.size(); ++m) {
-      const torch::Tensor size = values[m].detach().to(torch::kDouble).abs();
-      if (steps_ == 0) {
-        sums_.push_back(size.clone());
-      } else {
-        sums_[m] = sums_[m].to(size.device()).add_(size);
-      }
-    }
-    ++steps_;
-  }
-
-  /// None before the first step.
-  [[nodiscard]] std::vector<torch::Tensor> mean() const {
+  /// A matrix an alpha, larger is better; none in an epoch without arch steps.
+  [[nodiscard]] std::vector<torch::Tensor> measured() const {
     std::vector<torch::Tensor> means;
     for (const torch::Tensor& sum : sums_) means.push_back(sum / static_cast<double>(steps_));
     return means;
+  }
+  [[nodiscard]] std::vector<torch::Tensor> scores(const std::vector<torch::Tensor>& /* op_weights */) const {
+    return measured();
   }
 
   template <class Writer>
@@ -67,6 +61,21 @@ class GradientMean {
       }
       sums_.push_back(torch::tensor(values, torch::kDouble).view({-1, columns}));
     }
+  }
+
+ protected:
+  /// Adds |values| of one step, a matrix an alpha.
+  void add(const std::vector<torch::Tensor>& values) {
+    const torch::NoGradGuard no_grad;
+    for (std::size_t m = 0; m < values.size(); ++m) {
+      const torch::Tensor size = values[m].detach().to(torch::kDouble).abs();
+      if (steps_ == 0) {
+        sums_.push_back(size.clone());
+      } else {
+        sums_[m] = sums_[m].to(size.device()).add_(size);
+      }
+    }
+    ++steps_;
   }
 
  private:
