@@ -1,9 +1,9 @@
 #pragma once
 
 #include <flowdarts/policies/data_pruning/rule.hpp>
+#include <flowdarts/policies/data_pruning/window.hpp>
 #include <flowdarts/policies/roles.hpp>
 #include <flowdarts/spaces/support/capabilities.hpp>
-#include <flowdarts/spaces/support/error.hpp>
 #include <flowdarts/spaces/support/option.hpp>
 #include <flowdarts/spaces/support/preset.hpp>
 #include <flowdarts/spaces/support/split.hpp>
@@ -62,17 +62,9 @@ struct BilevelDataPruning {
             make("bdp-mobile", "30 epochs, ends at 23 %", "30", "3", "0.15", "0.15")};
   }
 
-  /// Throws InputError when the window does not fit the search.
-  void check(std::int64_t epochs) const {
-    if (options_.window > epochs) {
-      throw InputError("--prune-window: found " + std::to_string(options_.window) +
-                       ", expected at most --epochs, which is " + std::to_string(epochs));
-    }
-  }
-
-  /// Whether an event follows the given number of completed epochs. Never after the last: nothing would come of it.
+  void check(std::int64_t epochs) const { window().check(epochs); }
   [[nodiscard]] bool prunes_after(std::int64_t completed, std::int64_t epochs) const {
-    return completed % options_.window == 0 && completed < epochs;
+    return window().ends_after(completed, epochs);
   }
 
   [[nodiscard]] PruneRule rule(Split split, std::int64_t epochs) const {
@@ -86,6 +78,8 @@ struct BilevelDataPruning {
   }
 
  private:
+  [[nodiscard]] PruneWindow window() const { return {options_.window}; }
+
   Options options_;
 };
 

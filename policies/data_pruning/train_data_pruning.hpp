@@ -1,9 +1,9 @@
 #pragma once
 
 #include <flowdarts/policies/data_pruning/rule.hpp>
+#include <flowdarts/policies/data_pruning/window.hpp>
 #include <flowdarts/policies/roles.hpp>
 #include <flowdarts/spaces/support/capabilities.hpp>
-#include <flowdarts/spaces/support/error.hpp>
 #include <flowdarts/spaces/support/option.hpp>
 #include <flowdarts/spaces/support/split.hpp>
 #include <string>
@@ -36,16 +36,9 @@ struct TrainDataPruning {
 
   explicit TrainDataPruning(Options options = {}) : options_(std::move(options)) {}
 
-  /// Throws InputError when the window does not fit the search.
-  void check(std::int64_t epochs) const {
-    if (options_.window > epochs) {
-      throw InputError("--prune-window: found " + std::to_string(options_.window) +
-                       ", expected at most --epochs, which is " + std::to_string(epochs));
-    }
-  }
-
+  void check(std::int64_t epochs) const { window().check(epochs); }
   [[nodiscard]] bool prunes_after(std::int64_t completed, std::int64_t epochs) const {
-    return completed % options_.window == 0 && completed < epochs;
+    return window().ends_after(completed, epochs);
   }
 
   [[nodiscard]] PruneRule rule(Split split, std::int64_t epochs) const {
@@ -58,6 +51,8 @@ struct TrainDataPruning {
   }
 
  private:
+  [[nodiscard]] PruneWindow window() const { return {options_.window}; }
+
   Options options_;
 };
 
