@@ -36,6 +36,16 @@ class SavedWeights {
   std::vector<torch::Tensor> saved_;
 };
 
+/// The gradients of a loss, 0 for what it does not depend on: an op that is not run leaves its weights out.
+std::vector<torch::Tensor> gradients_of(const torch::Tensor& loss, const std::vector<torch::Tensor>& inputs) {
+  std::vector<torch::Tensor> gradients =
+      torch::autograd::grad({loss}, inputs, {}, /*retain_graph=*/false, /*create_graph=*/false, /*allow_unused=*/true);
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (!gradients[i].defined()) gradients[i] = torch::zeros_like(inputs[i]);
+  }
+  return gradients;
+}
+
 class StatisticsHeld {
  public:
   explicit StatisticsHeld(const std::function<void(bool)>& set) : set_(set) { set_(false); }
@@ -56,7 +66,7 @@ ArchGradient SecondOrder::arch_gradient(const BilevelProblem& problem) const {
   std::vector<torch::Tensor> step;
   {
     const StatisticsHeld held(problem.set_statistics_updates);
-    step = torch::autograd::grad({problem.train_loss().loss}, problem.weights);
+    step = gradients_of(problem.train_loss().loss, problem.weights);
   }
   {
     const torch::NoGradGuard no_grad;
@@ -71,7 +81,7 @@ ArchGradient SecondOrder::arch_gradient(const BilevelProblem& problem) const {
   std::vector<torch::Tensor> inputs = problem.alphas;
   inputs.insert(inputs.end(), val.op_weights.begin(), val.op_weights.end());
   inputs.insert(inputs.end(), problem.weights.begin(), problem.weights.end());
-  std::vector<torch::Tensor> direction = torch::autograd::grad({val.loss}, inputs);
+  std::vector<torch::Tensor> direction = gradients_of(val.loss, inputs);
   std::vector<torch::Tensor> gradients = take_front(direction, problem.alphas.size());
   std::vector<torch::Tensor> of_op_weights = take_front(direction, val.op_weights.size());
 

@@ -91,6 +91,15 @@ TEST(SecondOrder, WithoutAVirtualStepIsFirstOrder) {
   EXPECT_TRUE(torch::equal(first, second));
 }
 
+TEST(SecondOrder, TakesWeightsThatNoLossReads) {
+  Toy toy;
+  const torch::Tensor expected = SecondOrder().arch_gradient(toy.problem).gradients[0];
+  const torch::Tensor unused = torch::ones({2}, torch::kDouble).requires_grad_();
+  toy.problem.weights.push_back(unused);
+  EXPECT_TRUE(torch::allclose(SecondOrder().arch_gradient(toy.problem).gradients[0], expected, 1e-9, 1e-12));
+  EXPECT_TRUE(torch::equal(unused, torch::ones({2}, torch::kDouble)));
+}
+
 TEST(SecondOrder, VanishingGradientGivesNoSecondOrderTerm) {
   Toy toy;
   toy.problem.val_loss = [&toy] { return Evaluation{torch::dot(toy.d, toy.a) + 0.0 * toy.w.sum(), {}}; };
