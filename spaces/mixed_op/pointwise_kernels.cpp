@@ -30,19 +30,6 @@ HWY_INLINE void for_pixel_blocks(PixelRange pixels, const F& f) {
   for (std::int64_t p = pixels.begin; p < pixels.end; p += block_pixels) f(p, std::min(block_pixels, pixels.end - p));
 }
 
-// Pixels of x, rectified where asked for, less `centre` where that is not null, to rows `step` elements apart.
-template <class T, class A>
-HWY_INLINE void copy_pixels(Rows<const T> x, std::int64_t count, std::int64_t channels, bool relu, const A* centre,
-                            A* HWY_RESTRICT to, std::int64_t step) {
-  for_channel_blocks<A>(channels, [&](auto d, std::int64_t c) HWY_ATTR {
-    const auto less = centre != nullptr ? hn::LoadU(d, centre + c) : hn::Zero(d);
-    for (std::int64_t p = 0; p < count; ++p) {
-      const auto value = load(d, x.data + p * x.stride + c);
-      hn::StoreU(hn::Sub(relu ? rectified(value) : value, less), d, to + p * step + c);
-    }
-  });
-}
-
 template <class T, class A>
 void pointwise_sum_of(std::span<const PointwiseTerm<T>> terms, const A* matrices, const A* shift, PixelRange pixels,
                       std::int64_t channels, T* out, A* scratch) {

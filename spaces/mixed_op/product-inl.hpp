@@ -1,5 +1,5 @@
-// Products of small matrices, once for each instruction set (Google Highway). Included by kernel sources after
-// <hwy/highway.h>, so it has no ordinary include guard.
+// Products of small matrices, and of pixels with them, once for each instruction set (Google Highway). Included by
+// kernel sources after <hwy/highway.h>, so it has no ordinary include guard.
 
 #if defined(FLOWDARTS_MIXED_OP_PRODUCT_INL) == defined(HWY_TARGET_TOGGLE)
 #ifdef FLOWDARTS_MIXED_OP_PRODUCT_INL
@@ -136,6 +136,20 @@ HWY_NOINLINE void product(std::int64_t rows, std::int64_t columns, std::int64_t 
           c);
     }
   }
+}
+
+/// Pixels of x as a factor of a product: rectified where asked for, less `centre` where that is not null, to rows
+/// `step` elements apart.
+template <class T, class A>
+HWY_INLINE void copy_pixels(Rows<const T> x, std::int64_t count, std::int64_t channels, bool relu, const A* centre,
+                            A* HWY_RESTRICT to, std::int64_t step) {
+  for_channel_blocks<A>(channels, [&](auto d, std::int64_t c) HWY_ATTR {
+    const auto less = centre != nullptr ? hn::LoadU(d, centre + c) : hn::Zero(d);
+    for (std::int64_t p = 0; p < count; ++p) {
+      const auto value = load(d, x.data + p * x.stride + c);
+      hn::StoreU(hn::Sub(relu ? rectified(value) : value, less), d, to + p * step + c);
+    }
+  });
 }
 
 }  // namespace flowdarts::mixed_op::HWY_NAMESPACE
