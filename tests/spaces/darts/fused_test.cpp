@@ -11,13 +11,17 @@
 #include <string>
 #include <vector>
 
+#include "../agreement.hpp"
 #include "../nas_bench_201/golden_fill.hpp"
 
 namespace flowdarts::darts {
 namespace {
 
+using testing::expect_same_layout;
+using testing::expect_same_statistics;
 using testing::golden;
 using testing::golden_fill;
+using testing::largest;
 using Tensors = std::vector<torch::Tensor>;
 
 struct Case {
@@ -132,10 +136,6 @@ Pass run(DartsSupernet& supernet, const Case& c, at::ScalarType dtype, bool trai
   return differentiate(supernet, Graph(supernet, c, dtype));
 }
 
-double largest(const torch::Tensor& x) {
-  return x.abs().max().item<double>();
-}
-
 /// Differences are relative to the largest element of all gradients together: one alone may be zero, as that of a bias
 /// that the next batch norm cancels.
 void expect_close(const Tensors& actual, const Tensors& expected, double relative) {
@@ -169,14 +169,7 @@ class Fused : public ::testing::TestWithParam<Case> {};
 TEST_P(Fused, HasTheOraclesParametersAndBuffers) {
   OracleSupernet oracle(GetParam().spec);
   FusedSupernet fused(GetParam().spec);
-  const auto expected = oracle.named_parameters();
-  const auto actual = fused.named_parameters();
-  ASSERT_EQ(actual.size(), expected.size());
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    EXPECT_EQ(actual[i].key(), expected[i].key());
-    EXPECT_EQ(actual[i].value().sizes(), expected[i].value().sizes());
-  }
-  EXPECT_EQ(fused.named_buffers().keys(), oracle.named_buffers().keys());
+  expect_same_layout(fused, oracle);
 }
 
 TEST_P(Fused, AgreesWithTheOracle) {
@@ -189,11 +182,7 @@ TEST_P(Fused, AgreesWithTheOracle) {
       golden_fill(fused);
       const Pass expected = run(oracle, GetParam(), dtype, train);
       expect_close(run(fused, GetParam(), dtype, train), expected, relative);
-      const auto buffers = oracle.named_buffers();
-      for (const auto& item : fused.named_buffers()) {
-        EXPECT_LE(largest(item.value() - buffers[item.key()]), relative * std::max(0.1, largest(buffers[item.key()])))
-            << item.key();
-      }
+      expect_same_statistics(fused, oracle, relative);
     }
   }
 }

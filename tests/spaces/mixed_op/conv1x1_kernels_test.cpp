@@ -10,21 +10,13 @@
 
 #include "../../instruction_sets.hpp"
 #include "../golden_values.hpp"
+#include "value_of.hpp"
 
 namespace flowdarts::mixed_op {
 namespace {
 
 using flowdarts::testing::golden_values;
-
-float to_double(float x) {
-  return x;
-}
-double to_double(double x) {
-  return x;
-}
-double to_double(Bf16 x) {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(x.bits) << 16U);
-}
+using flowdarts::testing::value_of;
 
 template <class T>
 std::vector<T> numbers(std::int64_t count, std::uint32_t offset) {
@@ -62,8 +54,8 @@ TYPED_TEST(Pointwise, MatchesPlainLoopsOnEveryInstructionSet) {
         for (std::int64_t p = 0; p < s.pixels; ++p) {
           for (std::int64_t o = 0; o < s.out; ++o) {
             double sum = biased ? bias[o] : 0.0;
-            for (std::int64_t i = 0; i < s.in; ++i) sum += to_double(x[p * s.in + i]) * weight[i * s.out + o];
-            ASSERT_NEAR(to_double(y[p * s.out + o]), sum, tolerance * static_cast<double>(s.in)) << p << ", " << o;
+            for (std::int64_t i = 0; i < s.in; ++i) sum += value_of(x[p * s.in + i]) * weight[i * s.out + o];
+            ASSERT_NEAR(value_of(y[p * s.out + o]), sum, tolerance * static_cast<double>(s.in)) << p << ", " << o;
           }
         }
       }
@@ -73,7 +65,7 @@ TYPED_TEST(Pointwise, MatchesPlainLoopsOnEveryInstructionSet) {
       for (std::int64_t i = 0; i < s.in; ++i) {
         for (std::int64_t o = 0; o < s.out; ++o) {
           double sum = 1.0;
-          for (std::int64_t p = 0; p < s.pixels; ++p) sum += to_double(x[p * s.in + i]) * to_double(g[p * s.out + o]);
+          for (std::int64_t p = 0; p < s.pixels; ++p) sum += value_of(x[p * s.in + i]) * value_of(g[p * s.out + o]);
           ASSERT_NEAR(dweight[i * s.out + o], sum, exact * std::sqrt(static_cast<double>(s.pixels))) << i << ", " << o;
         }
       }

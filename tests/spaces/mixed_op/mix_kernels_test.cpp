@@ -13,18 +13,13 @@
 #include <vector>
 
 #include "../../instruction_sets.hpp"
+#include "value_of.hpp"
 
 namespace flowdarts::mixed_op {
 namespace {
 
 using testing::on_every_target;
-
-double value_of(double x) {
-  return x;
-}
-double value_of(Bf16 x) {
-  return std::bit_cast<float>(std::uint32_t{x.bits} << 16U);
-}
+using testing::value_of;
 
 /// The nearest number of T; of two, the one whose last bit is 0.
 template <class T>

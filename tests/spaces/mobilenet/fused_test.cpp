@@ -2,8 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <ATen/autocast_mode.h>
-
 #include <cmath>
 #include <cstdio>
 #include <flowdarts/spaces/mobilenet/fused_layer.hpp>
@@ -15,19 +13,19 @@
 #include <string>
 #include <vector>
 
+#include "../agreement.hpp"
 #include "../nas_bench_201/golden_fill.hpp"
 
 namespace flowdarts::mobilenet {
 namespace {
 
+using testing::expect_same_layout;
+using testing::expect_same_statistics;
 using testing::golden;
 using testing::golden_fill;
+using testing::largest;
 using testing::u;
 using torch::Tensor;
-
-double largest(const Tensor& x) {
-  return x.abs().max().item<double>();
-}
 
 /// What a pass gives, and its gradients: of the op weights, of the input (where there is one), of w.
 struct Pass {
@@ -50,14 +48,6 @@ void expect_close(const Pass& actual, const Pass& expected, double relative) {
   for (std::size_t i = 0; i < expected.weights.size(); ++i) {
     ASSERT_EQ(actual.weights[i].sizes(), expected.weights[i].sizes());
     EXPECT_LE(largest(actual.weights[i] - expected.weights[i]), relative * scale) << "parameter " << i;
-  }
-}
-
-void expect_same_statistics(const torch::nn::Module& actual, const torch::nn::Module& expected, double relative) {
-  const auto buffers = expected.named_buffers();
-  for (const auto& item : actual.named_buffers()) {
-    const Tensor& other = buffers[item.key()];
-    EXPECT_LE(largest(item.value() - other), relative * std::max(0.1, largest(other))) << item.key();
   }
 }
 
@@ -312,8 +302,7 @@ Pass run(Supernet& supernet, at::ScalarType dtype, bool train) {
 TEST(MobilenetFusedSupernet, HasTheOraclesParametersAndBuffers) {
   const OracleSupernet expected(small);
   const FusedSupernet actual(small);
-  EXPECT_EQ(actual.named_parameters().keys(), expected.named_parameters().keys());
-  EXPECT_EQ(actual.named_buffers().keys(), expected.named_buffers().keys());
+  expect_same_layout(actual, expected);
 }
 
 TEST(MobilenetFusedSupernet, AgreesWithTheOracle) {
@@ -335,16 +324,6 @@ TEST(MobilenetFusedSupernet, AgreesWithTheOracle) {
 // statistics are those of a few images. So the yardstick in training mode is the oracle with its convolutions in
 // bfloat16.
 TEST(MobilenetFusedSupernet, LogitsInBfloat16AreAsAccurateAsAutocasts) {
-  struct Autocast {
-    Autocast() {
-      at::autocast::set_autocast_enabled(at::kCPU, true);
-      at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
-    }
-    ~Autocast() {
-      at::autocast::clear_cache();
-      at::autocast::set_autocast_enabled(at::kCPU, false);
-    }
-  };
   for (const bool train : {true, false}) {
     double ours = 0, autocasts = 0;
     for (std::int64_t number = 0; number < 16; ++number) {
@@ -361,7 +340,7 @@ TEST(MobilenetFusedSupernet, LogitsInBfloat16AreAsAccurateAsAutocasts) {
       const Tensor expected = oracle.forward(images, op_weights), actual = fused.forward(images, op_weights);
       EXPECT_EQ(actual.scalar_type(), torch::kFloat32);
       const Tensor usual = [&] {
-        const Autocast autocast;
+        const testing::Autocast autocast;
         return cast.forward(images, op_weights).to(torch::kFloat32);
       }();
       if (!train) {

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "../agreement.hpp"
 #include "../mixed_op/on_gpu.hpp"
 #include "golden_fill.hpp"
 
@@ -18,6 +19,7 @@ namespace {
 
 using testing::golden;
 using testing::golden_fill;
+using testing::largest;
 using torch::Tensor;
 
 struct Case {
@@ -104,10 +106,6 @@ Pass run(Supernet& supernet, const Case& c, torch::Device device, at::ScalarType
   pass.weights.pop_back();
   for (const Tensor& buffer : supernet.buffers()) pass.buffers.push_back(to_host(buffer));
   return pass;
-}
-
-double largest(const Tensor& x) {
-  return x.abs().max().item<double>();
 }
 
 /// Differences are relative to the largest element, for w of all gradients together.

@@ -2,21 +2,23 @@
 
 #include <gtest/gtest.h>
 
-#include <ATen/autocast_mode.h>
-
 #include <cmath>
 #include <flowdarts/spaces/nas_bench_201/supernet.hpp>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "../agreement.hpp"
 #include "golden_fill.hpp"
 
 namespace flowdarts::nas_bench_201 {
 namespace {
 
+using testing::expect_same_layout;
+using testing::expect_same_statistics;
 using testing::golden;
 using testing::golden_fill;
+using testing::largest;
 
 struct Case {
   std::string name;
@@ -108,10 +110,6 @@ Pass run(Supernet& supernet, const Case& c, at::ScalarType dtype, bool train) {
   return differentiate(supernet, Graph(supernet, c, dtype));
 }
 
-double largest(const torch::Tensor& x) {
-  return x.abs().max().item<double>();
-}
-
 /// Differences are relative to the largest element, for w of all gradients together: one alone may be zero, as that of
 /// a bias that the next batch norm cancels.
 void expect_close(const Pass& actual, const Pass& expected, double relative) {
@@ -139,14 +137,7 @@ class Fused : public ::testing::TestWithParam<Case> {};
 TEST_P(Fused, HasTheOraclesParametersAndBuffers) {
   OracleSupernet oracle(GetParam().spec);
   FusedSupernet fused(GetParam().spec);
-  const auto expected = oracle.named_parameters();
-  const auto actual = fused.named_parameters();
-  ASSERT_EQ(actual.size(), expected.size());
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    EXPECT_EQ(actual[i].key(), expected[i].key());
-    EXPECT_EQ(actual[i].value().sizes(), expected[i].value().sizes());
-  }
-  EXPECT_EQ(fused.named_buffers().keys(), oracle.named_buffers().keys());
+  expect_same_layout(fused, oracle);
 }
 
 TEST_P(Fused, AgreesWithTheOracle) {
@@ -159,11 +150,7 @@ TEST_P(Fused, AgreesWithTheOracle) {
       golden_fill(fused);
       const Pass expected = run(oracle, GetParam(), dtype, train);
       expect_close(run(fused, GetParam(), dtype, train), expected, relative);
-      const auto buffers = oracle.named_buffers();
-      for (const auto& item : fused.named_buffers()) {
-        EXPECT_LE(largest(item.value() - buffers[item.key()]), relative * std::max(0.1, largest(buffers[item.key()])))
-            << item.key();
-      }
+      expect_same_statistics(fused, oracle, relative);
     }
   }
 }
@@ -211,16 +198,6 @@ double distance(const std::vector<torch::Tensor>& actual, const std::vector<torc
 // Rounding to bfloat16 moves some ReLU inputs across 0, and gradients, in which the images' parts nearly cancel, change
 // by a tenth with that: in any bfloat16 computation. So the yardstick is the oracle with its convolutions in bfloat16.
 TEST(FusedSupernet, GradientsInBfloat16AreAsAccurateAsAutocasts) {
-  struct Autocast {
-    Autocast() {
-      at::autocast::set_autocast_enabled(at::kCPU, true);
-      at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
-    }
-    ~Autocast() {
-      at::autocast::clear_cache();
-      at::autocast::set_autocast_enabled(at::kCPU, false);
-    }
-  };
   double alpha = 0, alpha_of_autocast = 0, weights = 0, weights_of_autocast = 0;
   for (std::int64_t batch = 4; batch < 12; ++batch) {
     const Case c{"", {.channels = 4, .cells = 1}, batch};
@@ -230,7 +207,7 @@ TEST(FusedSupernet, GradientsInBfloat16AreAsAccurateAsAutocasts) {
     const Pass expected = run(oracle, c, torch::kFloat32, true);
     const Pass actual = run(fused, c, torch::kFloat32, true);
     const Pass usual = [&] {
-      const Autocast autocast;
+      const testing::Autocast autocast;
       return run(cast, c, torch::kFloat32, true);
     }();
     alpha += distance({actual.op_weights}, {expected.op_weights});
