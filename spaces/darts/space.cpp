@@ -20,6 +20,29 @@ void check_image_size_for(int image_size, darts::Stem stem) {
 
 }  // namespace
 
+std::vector<Preset> Darts::presets() {
+  return {{.name = "paper",
+           .help = "the settings of the method's paper",
+           .values = {{"epochs", "50"},
+                      {"batch-size", "64"},
+                      {"train-portion", "0.5"},
+                      {"channels", "16"},
+                      {"cells", "8"},
+                      {"w-lr", "0.025"},
+                      {"w-lr-min", "0.001"},
+                      {"w-weight-decay", "0.0003"},
+                      {"alpha-lr", "0.0003"},
+                      {"alpha-weight-decay", "0.001"}}},
+          {.name = "quick",
+           .help = "a small supernet on 4000 images for 10 epochs",
+           .values = {{"epochs", "10"},
+                      {"batch-size", "64"},
+                      {"limit-samples", "4000"},
+                      {"channels", "4"},
+                      {"cells", "3"},
+                      {"alpha-lr", "0.003"}}}};
+}
+
 Darts::Darts(Options options) : options_(std::move(options)) {
   darts::check(spec(/*classes=*/1));
 }

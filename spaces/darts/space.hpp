@@ -7,6 +7,7 @@
 #include <flowdarts/spaces/supernet.hpp>
 #include <flowdarts/spaces/support/capabilities.hpp>
 #include <flowdarts/spaces/support/option.hpp>
+#include <flowdarts/spaces/support/preset.hpp>
 
 #include <cstdint>
 #include <memory>
@@ -36,6 +37,9 @@ class Darts {
         (Option<bool, "batch norm and ReLU before the classifier, as in IS-DARTS", false>, last_norm),
         (Option<bool, "the cells' batch norms keep running statistics", true>, track_statistics));
   };
+
+  /// `paper`, DARTS' search on CIFAR-10 (Liu et al., ICLR 2019, with the learning rate of its code), and `quick`.
+  static std::vector<Preset> presets();
 
   /// Throws InputError where options do not fit one another.
   explicit Darts(Options options);
