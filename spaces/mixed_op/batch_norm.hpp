@@ -10,12 +10,13 @@ namespace flowdarts {
 struct BatchNormOptions {
   bool affine = true;               // a learnable scale (1 at first) and shift (0 at first)
   bool track_running_stats = true;  // keep running statistics; without them evaluation mode uses the batch's own
+  double eps = 1e-5;
 };
 
-/// Batch normalisation over [B, channels, H, W], eps 1e-5, momentum 0.1: running = 0.9 running + 0.1 batch.
+/// Batch normalisation over [B, channels, H, W], momentum 0.1: running = 0.9 running + 0.1 batch.
 class BatchNorm : public torch::nn::Module {
  public:
-  explicit BatchNorm(std::int64_t channels, BatchNormOptions options = {}) : channels_(channels) {
+  explicit BatchNorm(std::int64_t channels, BatchNormOptions options = {}) : channels_(channels), eps_(options.eps) {
     if (options.affine) {
       weight_ = register_parameter("weight", torch::ones({channels}));
       bias_ = register_parameter("bias", torch::zeros({channels}));
@@ -30,7 +31,7 @@ class BatchNorm : public torch::nn::Module {
     const bool batch_statistics = uses_batch_statistics();
     const bool use_running = !batch_statistics || statistics_updates_;
     return torch::batch_norm(x, weight_, bias_, use_running ? running_mean_ : torch::Tensor(),
-                             use_running ? running_var_ : torch::Tensor(), batch_statistics, momentum, eps,
+                             use_running ? running_var_ : torch::Tensor(), batch_statistics, momentum, eps_,
                              at::globalContext().userEnabledCuDNN());
   }
 
@@ -44,8 +45,8 @@ class BatchNorm : public torch::nn::Module {
   }
 
   [[nodiscard]] std::int64_t channels() const { return channels_; }
+  [[nodiscard]] double eps() const { return eps_; }
 
-  static constexpr double eps = 1e-5;
   static constexpr double momentum = 0.1;
 
   // For the fused forms of this layer; each [channels], undefined where the options leave it out.
@@ -56,6 +57,7 @@ class BatchNorm : public torch::nn::Module {
 
  private:
   std::int64_t channels_;
+  double eps_;
   torch::Tensor weight_, bias_, running_mean_, running_var_;
   bool statistics_updates_ = true;
 };

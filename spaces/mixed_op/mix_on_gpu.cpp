@@ -25,6 +25,7 @@ struct MixState : torch::CustomClassHolder {
   std::size_t variable_count = 0;
   bool wide = false;
   bool relu = false;
+  double eps = BatchNormOptions().eps;  // of all norms
 };
 
 class MixOnGpu : public torch::autograd::Function<MixOnGpu> {
@@ -71,7 +72,7 @@ class MixOnGpu : public torch::autograd::Function<MixOnGpu> {
         (state->relu ? mix.rectified : mix.out) = device_rows<T>(out);
         mix.statistics = statistics.mutable_data_ptr<double>();
         mix.scratch = scratch.mutable_data_ptr();
-        mix.eps = BatchNorm::eps;
+        mix.eps = state->eps;
         mix.momentum = BatchNorm::momentum;
         stream.check(mix_forward_cuda(mix, stream.handle()));
       });
@@ -169,10 +170,14 @@ Tensor mix_on_gpu(std::span<const MixInput> inputs, const Tensor& weights, bool 
   if (weights.defined()) check_device(weights);
   state->weights = variables.add(weights);
   std::optional<at::ScalarType> parameters;
+  std::optional<double> eps;
   std::vector<const void*> moved;
   for (const MixInput& input : inputs) {
     InputNorm norm{.norm = norm_of(input.norm)};
     if (input.norm != nullptr) {
+      TORCH_CHECK(input.norm->eps() == eps.value_or(input.norm->eps()),
+                  "the batch norms of a mix on a GPU have one eps, found ", *eps, " and ", input.norm->eps());
+      eps = input.norm->eps();
       for (const Tensor& tensor :
            {input.norm->weight(), input.norm->bias(), input.norm->running_mean(), input.norm->running_var()}) {
         if (!tensor.defined()) continue;
@@ -195,6 +200,7 @@ Tensor mix_on_gpu(std::span<const MixInput> inputs, const Tensor& weights, bool 
     state->norms.push_back(std::move(norm));
   }
   state->wide = parameters == torch::kDouble;
+  state->eps = eps.value_or(state->eps);
   state->variable_count = variables.tensors.size();
   std::ranges::sort(moved);
   TORCH_CHECK(std::ranges::adjacent_find(moved) == moved.end(),

@@ -81,7 +81,7 @@ Normalisation normalise(const BatchNorm& norm, const Moments& batch) {
     pass.mean = values_or(norm.running_mean(), norm.channels(), 0.0);
     variance = values_or(norm.running_var(), norm.channels(), 1.0);
   }
-  for (const double value : variance) pass.inverse_std.push_back(1.0 / std::sqrt(value + BatchNorm::eps));
+  for (const double value : variance) pass.inverse_std.push_back(1.0 / std::sqrt(value + norm.eps()));
   pass.gamma = values_or(norm.weight(), norm.channels(), 1.0);
   pass.beta = values_or(norm.bias(), norm.channels(), 0.0);
   return pass;

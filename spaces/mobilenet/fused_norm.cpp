@@ -1,4 +1,3 @@
-#include <cmath>
 #include <flowdarts/spaces/mixed_op/mix.hpp>
 #include <flowdarts/spaces/mobilenet/fused_norm.hpp>
 
@@ -17,14 +16,7 @@ Normalisation normalise(const Norm& norm, const Tensor& x, std::int64_t first) {
                 "batch norm: expected more than one value a channel while training, found an input ", x.sizes());
     mixed_op::add_moments(moments, x, first, norm.channels());
   }
-  Normalisation pass = mixed_op::normalise(norm, moments);
-  const Tensor running = norm.running_var().to(torch::kDouble).contiguous();
-  for (std::size_t c = 0; c < pass.inverse_std.size(); ++c) {
-    const double variance =
-        pass.batch_statistics ? moments.squares[c] / moments.count : running.const_data_ptr<double>()[c];
-    pass.inverse_std[c] = 1.0 / std::sqrt(variance + Norm::eps);
-  }
-  return pass;
+  return mixed_op::normalise(norm, moments);
 }
 
 Tensor apply_norm(const Normalisation& norm, mixed_op::Clamp clamp, const Tensor& x) {

@@ -17,8 +17,7 @@ namespace flowdarts::mobilenet {
 /// statistics of a single value.
 torch::Tensor norm_clamp(const torch::Tensor& x, const Norm& norm, mixed_op::Clamp clamp = {});
 
-/// The pass of `norm` over the channels of x, channels-last, from `first` on: mixed_op::normalise() with this space's
-/// eps. Moves the running statistics where the module's mode says so.
+/// The pass of `norm` over the channels of x, channels-last, from `first` on: mixed_op::normalise() of their moments.
 mixed_op::Normalisation normalise(const Norm& norm, const torch::Tensor& x, std::int64_t first = 0);
 
 /// A norm's pass and the clamp behind it, over some pixels at a time.

@@ -13,16 +13,7 @@ namespace flowdarts::mobilenet {
 /// The batch norm of this space: eps 1e-3, affine, tracked.
 class Norm : public BatchNorm {
  public:
-  using BatchNorm::BatchNorm;
-  static constexpr double eps = 1e-3;
-
-  torch::Tensor forward(const torch::Tensor& x) {
-    const bool batch_statistics = uses_batch_statistics();
-    const bool use_running = !batch_statistics || updates_statistics();
-    return torch::batch_norm(x, weight(), bias(), use_running ? running_mean() : torch::Tensor(),
-                             use_running ? running_var() : torch::Tensor(), batch_statistics, momentum, eps,
-                             at::globalContext().userEnabledCuDNN());
-  }
+  explicit Norm(std::int64_t channels) : BatchNorm(channels, {.eps = 1e-3}) {}
 
   /// And ReLU6 behind it.
   torch::Tensor relu6(const torch::Tensor& x) {

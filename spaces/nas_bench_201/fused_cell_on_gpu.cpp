@@ -128,7 +128,7 @@ class CellForward {
       mix.rectified = optional_rows<T>(rectified);
       mix.statistics = state_.statistics[j].mutable_data_ptr<double>();
       mix.scratch = scratch.mutable_data_ptr();
-      mix.eps = BatchNorm::eps;
+      mix.eps = BatchNormOptions().eps;
       mix.momentum = BatchNorm::momentum;
       stream.check(mixed_op::mix_forward_cuda(mix, stream.handle()));
     });

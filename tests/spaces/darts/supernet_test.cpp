@@ -15,6 +15,7 @@
 #include <memory>
 #include <string>
 
+#include "../agreement.hpp"
 #include "../mixed_op/layers.hpp"
 #include "../nas_bench_201/golden_fill.hpp"
 
@@ -24,6 +25,7 @@ namespace {
 using testing::golden;
 using testing::golden_fill;
 using ::testing::HasSubstr;
+using testing::largest;
 using testing::Tensors;
 using ::testing::ThrowsMessage;
 
@@ -44,10 +46,6 @@ std::vector<torch::Tensor> op_weights_of(const Supernet& supernet) {
 
 torch::Tensor loss_of(const torch::Tensor& logits) {
   return torch::cross_entropy_loss(logits, torch::arange(logits.size(0), torch::kInt64));
-}
-
-double largest(const torch::Tensor& x) {
-  return x.abs().max().item<double>();
 }
 
 TEST(Supernet, HasAMatrixForEachKindOfCellAndWithEdgeWeightsTwoMore) {
@@ -87,7 +85,7 @@ TEST(FactorizedReduce, ReadsEverySecondPixelFromTheFirstAndFromTheSecondOn) {
   for (auto& parameter : op.parameters()) parameter.fill_(1.0);
   op.eval();
   const torch::Tensor x = torch::arange(16, torch::kDouble).view({1, 1, 4, 4}) - 3;
-  const torch::Tensor y = op.forward(x) * std::sqrt(1 + BatchNorm::eps);
+  const torch::Tensor y = op.forward(x) * std::sqrt(1 + BatchNormOptions().eps);
   EXPECT_LE(largest(y[0][0] - torch::tensor({0.0, 0.0, 5.0, 7.0}, torch::kDouble).view({2, 2})), 1e-12);
   EXPECT_LE(largest(y[0][1] - torch::tensor({2.0, 4.0, 10.0, 12.0}, torch::kDouble).view({2, 2})), 1e-12);
 }

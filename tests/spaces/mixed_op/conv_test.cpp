@@ -289,7 +289,7 @@ TEST(PointwiseConv, AgreesWithLibTorch) {
         const auto theirs = [&](const Tensors& in) {
           const torch::Tensor y = torch::conv2d(in[0].relu(), in[1], bias);
           return in[2] * torch::batch_norm(y, norm.weight(), norm.bias(), norm.running_mean().clone(),
-                                           norm.running_var().clone(), train, 0.1, BatchNorm::eps, false);
+                                           norm.running_var().clone(), train, 0.1, norm.eps(), false);
         };
         const Tensors inputs{x, weight, torch::tensor(op_weight, torch::kDouble)};
         const Tensors expected = [&] {
