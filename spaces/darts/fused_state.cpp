@@ -11,10 +11,6 @@ namespace {
 using namespace mixed_op;
 using torch::Tensor;
 
-/// Images are worked on in so many parts at most, each part by one thread and its images one after the other: by the
-/// batch alone, so that results do not depend on the number of threads.
-constexpr std::int64_t max_parts = 32;
-
 /// Where the variables of a separable convolution stand.
 struct StagePlaces {
   std::size_t depthwise, pointwise, bias;
@@ -91,21 +87,6 @@ struct StateRun : torch::CustomClassHolder {
 
 constexpr std::size_t fixed_variables = 2;  // x and the op weights
 
-/// The images [begin, end) of a part.
-struct ImageRange {
-  std::int64_t begin, end;
-};
-
-/// The parts of a batch.
-struct ImageParts {
-  std::int64_t batch, count;
-
-  explicit ImageParts(std::int64_t images) : batch(images), count(std::min(images, max_parts)) {}
-  [[nodiscard]] ImageRange operator[](std::int64_t part) const {
-    return {part * batch / count, (part + 1) * batch / count};
-  }
-};
-
 template <class F>
 void in_parallel(std::int64_t count, const F& f) {
   at::parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
@@ -122,19 +103,6 @@ Tensor matrix_of(const Tensor& x, std::int64_t first, std::int64_t count) {
 template <class T>
 std::unique_ptr<T[]> scratch(std::int64_t size) {
   return std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(size));
-}
-
-/// Chan, Golub, LeVeque (1979): the moments of two sets from theirs.
-void add_to(Moments& all, const Moments& part) {
-  all.mean.resize(part.mean.size());
-  all.squares.resize(part.mean.size());
-  const double together = all.count + part.count;
-  for (std::size_t c = 0; c < part.mean.size(); ++c) {
-    const double delta = part.mean[c] - all.mean[c];
-    all.mean[c] += delta * part.count / together;
-    all.squares[c] += part.squares[c] + delta * delta * all.count * part.count / together;
-  }
-  all.count = together;
 }
 
 PixelRange pixels_of(const Tensor& x, std::int64_t image) {
@@ -247,7 +215,10 @@ class StateForward {
     for (std::int64_t s = 0; s < count; ++s) {
       Moments all;
       if (stages[s]->conv->norm().uses_batch_statistics()) {
-        for (std::int64_t part = 0; part < parts.count; ++part) add_to(all, moments[s * parts.count + part]);
+        for (std::int64_t part = 0; part < parts.count; ++part) {
+          const Moments& own = moments[s * parts.count + part];
+          add_part(all, own.mean, own.squares, own.count);
+        }
       }
       stages[s]->norm = normalise(stages[s]->conv->norm(), all);
     }

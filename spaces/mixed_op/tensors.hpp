@@ -113,4 +113,29 @@ struct Parts {
   }
 };
 
+/// The images [begin, end).
+struct ImageRange {
+  std::int64_t begin, end;
+};
+
+/// A batch in at most `most` parts of images, each worked on by one thread, its images one after the other: by the
+/// batch alone, so that the number of threads changes no bit.
+struct ImageParts {
+  std::int64_t images, count;
+
+  explicit ImageParts(std::int64_t batch, std::int64_t most = 32) : images(batch), count(std::min(batch, most)) {}
+  [[nodiscard]] ImageRange operator[](std::int64_t part) const {
+    return {part * images / count, (part + 1) * images / count};
+  }
+
+  /// Makes room once a thread, then f(part, its images, room), the parts in parallel.
+  template <class Make, class F>
+  void for_each(const Make& make, const F& f) const {
+    at::parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
+      const auto room = make();
+      for (std::int64_t part = begin; part < end; ++part) f(part, (*this)[part], room);
+    });
+  }
+};
+
 }  // namespace flowdarts::mixed_op

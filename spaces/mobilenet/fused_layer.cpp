@@ -78,27 +78,14 @@ mixed_op::DepthwiseShape depthwise_shape(const Branch& branch, const Tensor& x, 
           .padding = branch.kernel / 2};
 }
 
-/// The images of a batch in parts that depend on their number alone.
-struct ImageParts {
-  std::int64_t images;
-  std::int64_t count;
-
-  explicit ImageParts(std::int64_t batch) : images(batch), count(std::min<std::int64_t>(batch, 64)) {}
-
-  /// f(part, image, scratch), the images of a part one after the other and the parts in parallel. scratch: `size`
-  /// values of type T, for f alone while it runs.
-  template <class T, class F>
-  void for_each(std::int64_t size, const F& f) const {
-    at::parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
-      const auto scratch = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(size));
-      for (std::int64_t part = begin; part < end; ++part) {
-        for (std::int64_t image = part * images / count; image < (part + 1) * images / count; ++image) {
-          f(part, image, scratch.get());
-        }
-      }
-    });
-  }
-};
+/// f(part, image, scratch), the parts in parallel. scratch: `size` values of type T, for f alone while it runs.
+template <class T, class F>
+void for_each_image(const mixed_op::ImageParts& parts, std::int64_t size, const F& f) {
+  parts.for_each([&] { return std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(size)); },
+                 [&](std::int64_t part, mixed_op::ImageRange range, const auto& scratch) {
+                   for (std::int64_t image = range.begin; image < range.end; ++image) f(part, image, scratch.get());
+                 });
+}
 
 /// Runs a candidate on its part of the expanded channels.
 void run_branch(LayerState& state, std::size_t b, double weight, torch::TensorList variables) {
@@ -117,7 +104,8 @@ void run_branch(LayerState& state, std::size_t b, double weight, torch::TensorLi
                    .contiguous();
     const NormClamp<T> activate(own.expand_norm, mixed_op::relu6);
     const std::int64_t in = image_pixels(expanded), out = image_pixels(own.filtered);
-    ImageParts(expanded.size(0)).for_each<T>(in * branch.hidden, [&](std::int64_t, std::int64_t image, T* activated) {
+    const mixed_op::ImageParts parts(expanded.size(0));
+    for_each_image<T>(parts, in * branch.hidden, [&](std::int64_t, std::int64_t image, T* activated) {
       activate(rows<const T>(expanded, branch.first).from(image * in), {0, in}, {activated, branch.hidden});
       mixed_op::depthwise<T>(activated, mixed_op::elements<mixed_op::Compute<T>>(own.taps), shape,
                              {0, shape.out_height()}, rows<T>(own.filtered).from(image * out).data);
@@ -251,10 +239,10 @@ class LayerBackward {
     const mixed_op::DepthwiseShape shape = depthwise_shape(branch, expanded, state_.plan->shape);
     const std::int64_t in = image_pixels(expanded), out = image_pixels(g);
     const NormClamp<T> activate(own.expand_norm, mixed_op::relu6);
-    const ImageParts parts(expanded.size(0));
+    const mixed_op::ImageParts parts(expanded.size(0));
     PartSums totals(parts.count, branch.hidden), dots(parts.count, branch.hidden);
     PartSums taps(weights_need_ ? parts.count : 0, shape.taps() * branch.hidden);
-    parts.for_each<T>(in * branch.hidden, [&](std::int64_t part, std::int64_t image, T* scratch) {
+    for_each_image<T>(parts, in * branch.hidden, [&](std::int64_t part, std::int64_t image, T* scratch) {
       const Rows<T> features{scratch, branch.hidden};  // behind the ReLU6, then their gradient
       const Rows<const T> x = rows<const T>(expanded, branch.first).from(image * in);
       const T* image_g = rows<const T>(g).from(image * out).data;

@@ -328,16 +328,12 @@ class MixReduction {
   }
 
   [[nodiscard]] MixSums run() const {
-    constexpr std::int64_t most_parts = 16;
-    const std::int64_t images = g_.size(0);
-    const std::int64_t per_part = (images + most_parts - 1) / most_parts;
-    std::vector<MixSums> parts(static_cast<std::size_t>((images + per_part - 1) / per_part));
-    at::parallel_for(0, static_cast<std::int64_t>(parts.size()), 1, [&](std::int64_t begin, std::int64_t end) {
-      const Room room = this->room();
-      for (std::int64_t part = begin; part < end; ++part) {
-        parts[part] = reduce(part * per_part, std::min((part + 1) * per_part, images), room);
-      }
-    });
+    const mixed_op::ImageParts images(g_.size(0), /*most=*/16);  // each has matrices of its own
+    std::vector<MixSums> parts(static_cast<std::size_t>(images.count));
+    images.for_each([&] { return room(); },
+                    [&](std::int64_t part, mixed_op::ImageRange range, const Room& own) {
+                      parts[part] = reduce(range.begin, range.end, own);
+                    });
     MixSums all = zeros();
     for (const MixSums& part : parts) all += part;
     return all;
