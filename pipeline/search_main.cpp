@@ -83,6 +83,16 @@ int run_checked(const SearchProgram& program, std::span<const char* const> argum
 
 }  // namespace
 
+void add_options(OptionTable& table, RunOptions& run, DataOptions& data) {
+  table.add("run", "", run);
+  table.add("data", "", data);
+}
+
+void add_options(OptionTable& table, WeightOptions& weights, ArchOptions& alpha) {
+  table.add("weights", "w", weights);
+  table.add("alpha", "alpha", alpha);
+}
+
 std::string describe_steps(const SearchData& data, const RunOptions& run) {
   const auto size = static_cast<std::int64_t>(data.lists.train.size());
   const std::int64_t steps = (size + run.batch_size - 1) / run.batch_size;
