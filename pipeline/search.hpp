@@ -131,6 +131,12 @@ class SearchGraph {
     SearchData data = open_search_data(options.data, static_cast<std::uint64_t>(options.run.seed.value));
     if constexpr (provides<typename Method::Bilevel, tags::all_data_trains>) data.lists = all_trains(data.lists);
     space.check_image_size(data.dataset->geometry().size);
+    if constexpr (requires {
+                    Method::Importance::sees_outputs;
+                    space.check_channels();
+                  }) {
+      space.check_channels();
+    }
     Method::for_each_role([&]<class Role, class Policy>() {
       if constexpr (ChecksEpochs<Policy>) {
         Policy(options.policies[boost::hana::type_c<Role>]).check(options.run.epochs);
