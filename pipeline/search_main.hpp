@@ -54,11 +54,9 @@ void add_options(OptionTable& table, WeightOptions& weights, ArchOptions& alpha)
 /// One line for the steps a search of this length takes.
 std::string describe_steps(const SearchData& data, const RunOptions& run);
 
-/// main() of a search program.
+/// All options of a search and its presets; `options` must outlive the table.
 template <class Method>
-int search_main(const std::string& recipe, int argc, char** argv) {
-  SearchOptions<Method> options;
-  OptionTable table;
+void add_options(OptionTable& table, SearchOptions<Method>& options) {
   add_options(table, options.run, options.data);
   table.add("supernet", "", options.space);
   add_options(table, options.weights, options.alpha);
@@ -74,6 +72,14 @@ int search_main(const std::string& recipe, int argc, char** argv) {
       for (const Preset& preset : Policy::presets(Method::Space::name)) table.add_preset(preset);
     }
   });
+}
+
+/// main() of a search program.
+template <class Method>
+int search_main(const std::string& recipe, int argc, char** argv) {
+  SearchOptions<Method> options;
+  OptionTable table;
+  add_options(table, options);
   const SearchProgram program{
       .facts = {.recipe = recipe, .space = Method::Space::name, .policies = Method::names()},
       .table = &table,
