@@ -33,6 +33,10 @@ struct FeatureInformation {
   explicit FeatureInformation(const Options& options = {}) : options_(options) {}
 
   static std::vector<Preset> presets(std::string_view space) {
+    if (space == "mobilenet") {
+      return {{.name = "paper", .values = {{"importance-images", "600"}, {"w-nesterov", "true"}}},
+              {.name = "quick", .values = {{"importance-images", "200"}, {"w-nesterov", "true"}}}};
+    }
     return {{.name = "paper",
              .values = {{"epochs", space == "nas-bench-201" ? "30" : "50"},
                         {"importance-images", space == "nas-bench-201" ? "200" : "600"},

@@ -32,7 +32,7 @@ struct GradualHardPrune {
   explicit GradualHardPrune(const Options& options = {})
       : warm_up_(options.warm_up, options.skip_dropout), keep_{options.keep_first, options.keep_second, 1} {}
 
-  static std::vector<Preset> presets(std::string_view /* space */) { return WarmUp::presets(); }
+  static std::vector<Preset> presets(std::string_view space) { return WarmUp::presets(space); }
 
   void check(std::int64_t epochs) const { warm_up_.check(epochs, stages); }
   [[nodiscard]] bool trains_alpha(std::int64_t epoch, std::int64_t /* epochs */) const { return warm_up_.over(epoch); }

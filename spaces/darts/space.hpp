@@ -21,7 +21,7 @@ namespace flowdarts {
 class Darts {
  public:
   static constexpr const char* name = "darts";
-  static constexpr auto provides = capabilities<tags::two_inputs_per_node>;
+  static constexpr auto provides = capabilities<tags::two_inputs_per_node, tags::any_depth>;
   static constexpr auto needs = capabilities<>;
   using Genotype = darts::Genotype;
 

@@ -1,29 +1,20 @@
 #pragma once
-// Any search behind one plain function, so that the laws are written and compiled once: a recipe costs one
-// instantiation of the search and nothing more.
+// What makes a LawCase of a method: a recipe costs one instantiation of the search and nothing more.
 
 #include <flowdarts/pipeline/search.hpp>
 #include <flowdarts/policies/recipes.hpp>
-#include <flowdarts/spaces/nas_bench_201/space.hpp>
 
 #include <signal.h>
 
 #include <cstdint>
-#include <functional>
-#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
-namespace flowdarts::testing {
+#include "law_case.hpp"
 
-/// Counts the forward passes of the supernets there are, and raises SIGTERM in one of them.
-struct PassCounter {
-  static constexpr std::size_t never = std::numeric_limits<std::size_t>::max();
-  static inline std::size_t passes = 0;
-  static inline std::size_t interrupt_at = never;
-};
+namespace flowdarts::testing {
 
 class CountingSupernet : public Supernet {
  public:
@@ -42,42 +33,23 @@ class CountingSupernet : public Supernet {
   std::shared_ptr<Supernet> inner_;
 };
 
-/// NAS-Bench-201 at its smallest, counted.
-class LawSpace : public NasBench201 {
+/// A space whose passes are counted.
+template <class Space>
+class Counted : public Space {
  public:
-  using Options = NasBench201::Options;
-  explicit LawSpace(const Options& options) : NasBench201(options) {}
-  [[nodiscard]] static std::shared_ptr<Supernet> make_supernet(const nas_bench_201::SupernetSpec& spec, int image_size,
-                                                               SupernetForm form) {
-    return std::make_shared<CountingSupernet>(NasBench201::make_supernet(spec, image_size, form));
+  explicit Counted(const typename Space::Options& options) : Space(options) {}
+  template <class... Arguments>
+  [[nodiscard]] std::shared_ptr<Supernet> make_supernet(const Arguments&... arguments) const {
+    return std::make_shared<CountingSupernet>(Space::make_supernet(arguments...));
   }
 };
 
-/// How to run a search.
-struct LawRun {
-  std::string data;  ///< a CIFAR-10 directory
-  std::string out;
-  std::int64_t epochs = 4;
-  std::int64_t loader_threads = 2;
-  std::int64_t measure_every = -1;  ///< -1: as the policy has it
-  bool resume = false;
-  std::size_t interrupt_at = PassCounter::never;
-};
-
-struct LawOutcome {
-  bool finished = false;
-  int signal = 0;
-  std::string genotype;
-  std::size_t passes = 0;
-};
-
-struct LawCase {
-  std::string name;
-  std::function<LawOutcome(const LawRun&)> run;
-  bool narrows = false;   ///< hard: ends with one op an edge
-  bool drops = false;     ///< takes ops out, but reads the architecture off several an edge
-  bool measures = false;  ///< for the record alone, where asked to
-};
+/// What the laws must know of a space; specialised in its folder:
+///   static void make_small(SearchOptions& options): the space at its smallest, and the form of its mixed ops;
+///   static LawOps ops_of(const Space::Genotype& genotype);
+///   static std::vector<std::int64_t> columns(): of each matrix in which ops compete.
+template <class Space>
+struct LawSpace;
 
 /// Sets an option of one of the method's policies, where there is such an option.
 #define FLOWDARTS_SET_OPTION(options, role, member, value)                                 \
@@ -85,7 +57,7 @@ struct LawCase {
     options.policies[boost::hana::type_c<roles::role>].member = value;                     \
   }
 
-template <class M>
+template <class M, class Space>
 LawOutcome run_search(const LawRun& how) {
   SearchOptions<M> options;
   options.run.out = how.out;
@@ -94,11 +66,9 @@ LawOutcome run_search(const LawRun& how) {
   options.run.threads = 1;
   options.run.loader_threads = how.loader_threads;
   options.run.keep_checkpoints = 1000;
-  options.run.mixed_op = MixedOpForm::oracle;
   options.data.dataset = DatasetKind::cifar10;
   options.data.data = how.data;
-  options.space.channels = 2;
-  options.space.cells = 1;
+  LawSpace<Space>::make_small(options);
   // Larger than a search would take them, so that a few steps move something.
   options.weights.lr = 0.1;
   options.alpha.lr = 0.05;
@@ -126,14 +96,19 @@ LawOutcome run_search(const LawRun& how) {
   const auto result = search.run();
   return {.finished = result.finished,
           .signal = result.signal,
-          .genotype = result.genotype ? LawSpace::to_text(*result.genotype) : "",
+          .genotype = result.genotype ? Space::to_text(*result.genotype) : "",
           .passes = PassCounter::passes};
 }
 
-/// The cases, by file.
-std::vector<LawCase> darts_cases();
-std::vector<LawCase> ostr_cases();
-std::vector<LawCase> vp_cases();
-std::vector<LawCase> is_cases();
+/// M is a method over Counted<Space>.
+template <class M, class Space>
+LawCase case_of(std::string name, LawTraits traits) {
+  return {.name = std::move(name),
+          .traits = traits,
+          .run = run_search<M, Space>,
+          .reread = [](const std::string& text) { return Space::to_text(Space::from_text(text)); },
+          .ops_of = [](const std::string& text) { return LawSpace<Space>::ops_of(Space::from_text(text)); },
+          .columns = LawSpace<Space>::columns()};
+}
 
 }  // namespace flowdarts::testing

@@ -1,30 +1,24 @@
-// The laws that hold for every method, on NAS-Bench-201 at its smallest. A recipe is one line of a *_cases.cpp.
+// The laws that hold for every method, on a space at its smallest. A recipe is one line of a *_cases.cpp.
 
-#include "laws.hpp"
+#include "law_case.hpp"
 
-#include "../recording_space.hpp"
+#include "../numbered_images.hpp"
 #include "../run_directory/testing.hpp"
 
 #include <gtest/gtest.h>
 
+#include <flowdarts/pipeline/run_directory/checkpoint.hpp>
 #include <flowdarts/pipeline/run_directory/metrics.hpp>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 
 namespace flowdarts::testing {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::vector<LawCase> all_cases() {
-  std::vector<LawCase> all;
-  for (const auto& cases : {darts_cases(), ostr_cases(), vp_cases(), is_cases()}) {
-    all.insert(all.end(), cases.begin(), cases.end());
-  }
-  return all;
-}
 
 class Laws : public ::testing::TestWithParam<LawCase> {
  protected:
@@ -49,17 +43,26 @@ class Laws : public ::testing::TestWithParam<LawCase> {
     return read_file(*std::ranges::max_element(files));
   }
 
+  /// No op is chosen that is gone.
+  static void expect_only(const LawOps& chosen, const LawOps& left) {
+    for (std::size_t m = 0; m < chosen.size(); ++m) {
+      ASSERT_EQ(chosen[m].size(), left[m].size());
+      for (std::size_t i = 0; i < chosen[m].size(); ++i) EXPECT_LE(chosen[m][i], left[m][i]) << "an op that is gone";
+    }
+  }
+
   TemporaryFolder folder_;
 };
 
 TEST_P(Laws, EndsInAValidGenotypeWithFiniteAlphasAndMasksThatOnlyShrink) {
+  const LawTraits traits = GetParam().traits;
   const LawOutcome outcome = GetParam().run(run_of("run"));
   ASSERT_TRUE(outcome.finished);
-  EXPECT_EQ(LawSpace::to_text(LawSpace::from_text(outcome.genotype)), outcome.genotype);
+  EXPECT_EQ(GetParam().reread(outcome.genotype), outcome.genotype);
   const auto all = rows("run");
   ASSERT_FALSE(all.empty());
   EXPECT_EQ(all.back().at("genotype"), outcome.genotype);
-  std::vector<int> left;
+  LawOps left;
   for (const auto& row : all) {
     for (const char* field : {"alpha", "op_weights"}) {
       for (const auto& matrix : row.at(field)) {
@@ -67,23 +70,28 @@ TEST_P(Laws, EndsInAValidGenotypeWithFiniteAlphasAndMasksThatOnlyShrink) {
       }
     }
     if (row.at("ops_left").is_null()) continue;
-    const auto now = row.at("ops_left").at(0).get<std::vector<int>>();
-    for (std::size_t i = 0; i < left.size(); ++i) EXPECT_LE(now[i], left[i]) << "an op came back";
+    const auto now = row.at("ops_left").get<LawOps>();
+    for (std::size_t m = 0; m < left.size(); ++m) {
+      for (std::size_t i = 0; i < left[m].size(); ++i) EXPECT_LE(now[m][i], left[m][i]) << "an op came back";
+    }
     left = now;
+    if (row.at("genotype").is_null()) continue;
+    expect_only(GetParam().ops_of(row.at("genotype")), left);
   }
-  if (!GetParam().narrows && !GetParam().drops) {
-    for (const int op : left) EXPECT_EQ(op, 1);
+  if (!traits.narrows) {
+    for (const auto& matrix : left) EXPECT_EQ(std::ranges::count(matrix, 0), 0);
     return;
   }
-  ASSERT_EQ(left.size(), 30U);
-  if (GetParam().drops) {
-    EXPECT_EQ(std::ranges::count(left, 1), 12) << "two ops an edge";
-    return;
-  }
-  const LawSpace::Genotype genotype = LawSpace::from_text(outcome.genotype);
-  for (std::size_t edge = 0; edge < 6; ++edge) {
-    for (std::size_t op = 0; op < 5; ++op) {
-      EXPECT_EQ(left[edge * 5 + op], static_cast<int>(genotype.ops[edge] == static_cast<nas_bench_201::Op>(op)));
+  const LawOps chosen = GetParam().ops_of(outcome.genotype);
+  ASSERT_GE(left.size(), chosen.size());
+  for (std::size_t m = 0; m < chosen.size(); ++m) {
+    if (traits.to_genotype) {
+      EXPECT_EQ(left[m], chosen[m]) << "matrix " << m;
+    }
+    if (traits.left_of_row == 0) continue;
+    const auto columns = GetParam().columns[m];
+    for (auto row = left[m].begin(); row != left[m].end(); row += columns) {
+      EXPECT_EQ(std::count(row, row + columns, 1), traits.left_of_row) << "matrix " << m;
     }
   }
 }
@@ -91,7 +99,7 @@ TEST_P(Laws, EndsInAValidGenotypeWithFiniteAlphasAndMasksThatOnlyShrink) {
 // SIGTERM in one of some forward passes spread over the search, those of measurements among them; then --resume.
 TEST_P(Laws, InterruptedAnywhereItResumesBitForBit) {
   const LawOutcome whole = GetParam().run(run_of("whole"));
-  constexpr std::size_t places = 7;
+  const std::size_t places = GetParam().traits.interruptions;
   std::size_t interrupted = 0;
   for (std::size_t place = 0; place < places; ++place) {
     const std::string name = "run" + std::to_string(place);
@@ -130,7 +138,7 @@ TEST_P(Laws, DoesNotDependOnLoaderThreads) {
 // Between a search that measures after every epoch and one that measures only where it must, nothing but the record of
 // the measurements differs.
 TEST_P(Laws, MeasuringLeavesNoTrace) {
-  if (!GetParam().measures) GTEST_SKIP() << "takes no measurements for the record alone";
+  if (!GetParam().traits.measures) GTEST_SKIP() << "takes no measurements for the record alone";
   LawRun often = run_of("often");
   often.measure_every = 1;
   const LawOutcome measured = GetParam().run(often);
@@ -159,7 +167,7 @@ TEST_P(Laws, MeasuringLeavesNoTrace) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Methods, Laws, ::testing::ValuesIn(all_cases()),
+INSTANTIATE_TEST_SUITE_P(Methods, Laws, ::testing::ValuesIn(law_cases()),
                          [](const auto& given) { return given.param.name; });
 
 }  // namespace
