@@ -22,10 +22,15 @@ struct FusedCell::NodeInputs {
 };
 
 FusedCell::FusedCell(const SupernetSpec& spec, const CellPlace& place) : CandidateCell(spec, place) {
-  for (int state = 0; state < node_count() + 1; ++state) add_state(state);
+  keep({});
 }
 
-void FusedCell::add_state(int state) {
+void FusedCell::keep(const std::vector<bool>& left) {
+  readers_.clear();
+  for (int state = 0; state < node_count() + 1; ++state) add_state(state, left);
+}
+
+void FusedCell::add_state(int state, const std::vector<bool>& left) {
   auto plan = std::make_shared<StatePlan>();
   Reader reader;
   plan->stride = stride(state);
@@ -34,9 +39,10 @@ void FusedCell::add_state(int state) {
     const std::size_t before = plan->owned.size();
     for (std::size_t column = 0; column < columns(); ++column) {
       const std::shared_ptr<CandidateOp>& op = edge(e).candidate(column);
-      if (!op) continue;
+      const std::size_t place = e * columns() + column;
+      if (!op || (!left.empty() && !left[place])) continue;
       plan->owned.push_back(op);
-      const auto weight = static_cast<std::int64_t>(e * columns() + column);
+      const auto weight = static_cast<std::int64_t>(place);
       if (const auto* pool = op->as<Pool>()) {
         (pool->op() == Op::max_pool_3x3 ? plan->max_pools : plan->average_pools)
             .push_back({plan->edges, weight, pool->norm()});
@@ -70,12 +76,19 @@ torch::Tensor FusedCell::preprocessed(std::size_t input, const torch::Tensor& x)
   return mix_norm(torch::cat({half(0, reduce->conv1()), half(1, reduce->conv2())}, 1), reduce->norm());
 }
 
-void FusedCell::read(int state, const torch::Tensor& x, const torch::Tensor& op_weights,
+void FusedCell::read(int state, const torch::Tensor& x, const torch::Tensor& op_weights, const OutputObserver& observer,
                      std::vector<NodeInputs>& nodes) const {
   const Reader& reader = readers_[static_cast<std::size_t>(state)];
   const std::int64_t own = x.size(1) / partial();
+  CandidateObserver show;
+  if (observer) {
+    show = [&](std::int64_t weight, const torch::Tensor& output) {
+      const auto width = static_cast<std::int64_t>(columns());
+      observer(kind(), weight / width, weight % width, output);
+    };
+  }
   const auto outputs =
-      read_state(reader.plan, partial() == 1 ? x : mixed_op::channels_last(x.narrow(1, 0, own)), op_weights);
+      read_state(reader.plan, partial() == 1 ? x : mixed_op::channels_last(x.narrow(1, 0, own)), op_weights, show);
   for (std::size_t e = 0; e < outputs.size(); ++e) {
     nodes[static_cast<std::size_t>(reader.nodes[e])].edges.push_back({outputs[e], nullptr});
   }
@@ -89,15 +102,15 @@ void FusedCell::read(int state, const torch::Tensor& x, const torch::Tensor& op_
 }
 
 torch::Tensor FusedCell::forward(const torch::Tensor& s0, const torch::Tensor& s1, const torch::Tensor& op_weights,
-                                 const torch::Tensor& edge_weights) {
+                                 const torch::Tensor& edge_weights, const OutputObserver& observer) {
   TORCH_CHECK(s1.device().is_cpu(), "a fused cell runs on a CPU, found its input on ", s1.device());
   // A sum of shuffled terms is the shuffled sum: the weights of edges join those of ops, and nodes are shuffled, not
   // edges.
   const torch::Tensor weights = (edge_weights.defined() ? op_weights * edge_weights : op_weights).flatten();
   std::vector<NodeInputs> nodes(static_cast<std::size_t>(node_count()));
   const torch::Tensor x1 = preprocessed(1, s1);
-  read(0, preprocessed(0, s0), weights, nodes);
-  read(1, x1, weights, nodes);
+  read(0, preprocessed(0, s0), weights, observer, nodes);
+  read(1, x1, weights, observer, nodes);
   std::vector<torch::Tensor> outputs;
   for (int n = 0; n < node_count(); ++n) {
     const NodeInputs& own = nodes[static_cast<std::size_t>(n)];
@@ -120,7 +133,7 @@ torch::Tensor FusedCell::forward(const torch::Tensor& s0, const torch::Tensor& s
       x = mixed_op::channels_last(shuffle_channels(torch::cat({x, bypass}, 1), partial()));
     }
     outputs.push_back(x);
-    if (n + 1 < node_count()) read(n + input_states, x, weights, nodes);
+    if (n + 1 < node_count()) read(n + input_states, x, weights, observer, nodes);
   }
   return torch::cat(outputs, 1);
 }

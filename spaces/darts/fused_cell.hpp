@@ -13,17 +13,22 @@ class FusedCell : public CandidateCell {
   FusedCell(const SupernetSpec& spec, const CellPlace& place);
 
   /// s0, s1 [B, C, H, W], float32, float64 or bfloat16; op_weights [edges, columns]; edge_weights [edges, 1] or
-  /// undefined. Returns the concatenated nodes, channels-last.
+  /// undefined. Returns the concatenated nodes, channels-last. Where there is an observer, it is shown the candidates,
+  /// state by state.
   torch::Tensor forward(const torch::Tensor& s0, const torch::Tensor& s1, const torch::Tensor& op_weights,
-                        const torch::Tensor& edge_weights);
+                        const torch::Tensor& edge_weights, const OutputObserver& observer);
+
+  /// Runs from now on only the ops that are `left`, row by row of the matrix of op weights; empty: all.
+  void keep(const std::vector<bool>& left);
 
  private:
   /// What is added up in a node: from edges with a candidate, and around partial channels.
   struct NodeInputs;
 
-  void add_state(int state);
+  void add_state(int state, const std::vector<bool>& left);
   [[nodiscard]] torch::Tensor preprocessed(std::size_t input, const torch::Tensor& x) const;
-  void read(int state, const torch::Tensor& x, const torch::Tensor& op_weights, std::vector<NodeInputs>& nodes) const;
+  void read(int state, const torch::Tensor& x, const torch::Tensor& op_weights, const OutputObserver& observer,
+            std::vector<NodeInputs>& nodes) const;
 
   struct Reader {
     std::shared_ptr<const StatePlan> plan;

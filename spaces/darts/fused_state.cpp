@@ -114,6 +114,16 @@ Term without_norm(const Tensor& x, double weight) {
   return {.x = x, .weight = weight};
 }
 
+/// out = the sum of terms.
+void sum_terms(std::span<const Term> terms, const Tensor& out) {
+  with_type(out.scalar_type(), [&]<class T>() {
+    const WeightedSum<T> sum(terms, out.size(1));
+    Parts(pixel_count(out), out.size(1)).for_each([&](std::int64_t, PixelRange range) {
+      sum(range, rows<T>(out), {});
+    });
+  });
+}
+
 /// What the batch norm behind a stage gives, before the ReLU.
 template <class T>
 WeightedSum<T> normalised_output(const Stage& stage) {
@@ -140,13 +150,7 @@ class StateForward {
                                             run_.x.size(3) / step};
     std::vector<Tensor> outputs;
     for (const auto& own : terms) {
-      const Tensor& out = outputs.emplace_back(empty_channels_last(sizes, run_.x));
-      with_type(out.scalar_type(), [&]<class T>() {
-        const WeightedSum<T> sum(own, out.size(1));
-        Parts(pixel_count(out), out.size(1)).for_each([&](std::int64_t, PixelRange range) {
-          sum(range, rows<T>(out), {});
-        });
-      });
+      sum_terms(own, outputs.emplace_back(empty_channels_last(sizes, run_.x)));
     }
     return outputs;
   }
@@ -722,10 +726,23 @@ class StateFunction : public torch::autograd::Function<StateFunction> {
   }
 };
 
+void show_candidates(StateRun& run, const CandidateObserver& observer) {
+  run.for_each_term([&](const EdgeTerm& own) {
+    Term alone = own.term;
+    alone.weight = 1.0;
+    Tensor output = alone.x;
+    if (alone.norm) {
+      output = empty_channels_last(alone.x);
+      sum_terms(std::span(&alone, 1), output);
+    }
+    observer(own.place, output.scalar_type() == torch::kBFloat16 ? output.to(torch::kFloat) : output);
+  });
+}
+
 }  // namespace
 
-std::vector<Tensor> read_state(const std::shared_ptr<const StatePlan>& plan, const Tensor& x,
-                               const Tensor& op_weights) {
+std::vector<Tensor> read_state(const std::shared_ptr<const StatePlan>& plan, const Tensor& x, const Tensor& op_weights,
+                               const CandidateObserver& observer) {
   check_activations("a fused cell", x, /*takes_gpu=*/false);
   auto run = c10::make_intrusive<StateRun>();
   run->plan = plan;
@@ -758,7 +775,9 @@ std::vector<Tensor> read_state(const std::shared_ptr<const StatePlan>& plan, con
         {weight1, weight2, bias1, bias2, matrix(conv1), matrix(conv2), {reduce.edge, reduce.weight, {}}});
   }
   if (plan->edges == 0) return {};
-  return StateFunction::apply(torch::TensorList(variables.tensors), run);
+  std::vector<Tensor> outputs = StateFunction::apply(torch::TensorList(variables.tensors), run);
+  if (observer) show_candidates(*run, observer);
+  return outputs;
 }
 
 }  // namespace flowdarts::darts

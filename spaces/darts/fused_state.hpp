@@ -1,7 +1,9 @@
 #pragma once
 // All edges of a search cell that leave one state, as one operator.
 
+#include <cstdint>
 #include <flowdarts/spaces/darts/ops.hpp>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -41,14 +43,17 @@ struct StatePlan {
   std::vector<std::shared_ptr<CandidateOp>> owned;  // what the pointers point into
 };
 
+/// Is shown the output of the candidate whose weight is at this place, as float32 at least and without a graph.
+using CandidateObserver = std::function<void(std::int64_t weight, const torch::Tensor& output)>;
+
 /// What each edge of `plan` adds to its node: sum_k w_k op_k(x), [B, C, H / stride, W / stride], channels-last. x [B,
 /// C, H, W] on a CPU, float32, float64 or bfloat16; op_weights: the matrix, flat. Differentiable once; only gradients
-/// asked for are computed. Results repeat bit for bit for one number of threads.
+/// asked for are computed. Results repeat bit for bit for one number of threads. `observer` may be empty.
 ///
 /// Work goes image by image, so that what lies between the parts of a separable convolution, and most gradients, exist
 /// for an image at a time and do not leave the cache: kept are x, the pools and what each pointwise convolution gives.
 /// The backward pass computes the rest again, and less of it where no weight asks for a gradient.
 std::vector<torch::Tensor> read_state(const std::shared_ptr<const StatePlan>& plan, const torch::Tensor& x,
-                                      const torch::Tensor& op_weights);
+                                      const torch::Tensor& op_weights, const CandidateObserver& observer = {});
 
 }  // namespace flowdarts::darts

@@ -13,14 +13,14 @@ class OracleCell : public CandidateCell {
 
   /// weights: the op weights, row by row, each 0-dimensional; edge_weights: one an edge, or none.
   torch::Tensor forward(const torch::Tensor& s0, const torch::Tensor& s1, const std::vector<torch::Tensor>& weights,
-                        const std::vector<torch::Tensor>& edge_weights) {
+                        const std::vector<torch::Tensor>& edge_weights, const MixedOpPass& pass) {
     std::vector<torch::Tensor> states{preprocess(0).forward(s0), preprocess(1).forward(s1)};
     for (int node = 0; node < node_count(); ++node) {
       torch::Tensor sum;
       for (int state = 0; state < node + input_states; ++state) {
         const std::size_t e = first_edge(node) + static_cast<std::size_t>(state);
         torch::Tensor term = edge_forward(e, state, states[static_cast<std::size_t>(state)],
-                                          std::span(weights).subspan(e * columns(), columns()));
+                                          std::span(weights).subspan(e * columns(), columns()), pass);
         if (term.defined() && !edge_weights.empty()) term = term * edge_weights[e];
         add_term(sum, std::move(term));
       }
@@ -31,13 +31,15 @@ class OracleCell : public CandidateCell {
   }
 
  private:
-  torch::Tensor edge_forward(std::size_t e, int state, const torch::Tensor& x, std::span<const torch::Tensor> weights) {
-    if (partial() == 1) return edge(e).forward(x, weights);
+  torch::Tensor edge_forward(std::size_t e, int state, const torch::Tensor& x, std::span<const torch::Tensor> weights,
+                             const MixedOpPass& pass) {
+    const auto row = static_cast<std::int64_t>(e);
+    if (partial() == 1) return edge(e).forward(x, weights, pass, kind(), row);
     const std::int64_t own = x.size(1) / partial();
     const torch::Tensor through = x.narrow(1, 0, own);
     torch::Tensor bypass = x.narrow(1, own, x.size(1) - own);
     if (stride(state) == 2) bypass = torch::max_pool2d(bypass, /*kernel_size=*/2, /*stride=*/2);
-    torch::Tensor mixed = edge(e).forward(through, weights);
+    torch::Tensor mixed = edge(e).forward(through, weights, pass, kind(), row);
     if (!mixed.defined()) mixed = zeros(through, stride(state));
     return shuffle_channels(torch::cat({mixed, bypass}, 1), partial());
   }
@@ -94,6 +96,11 @@ void DartsSupernet::set_skip_dropout(const SkipDropout& dropout) {
   });
 }
 
+void DartsSupernet::set_masks(const std::vector<torch::Tensor>& masks) {
+  if (!masks.empty()) check_op_weights(masks);
+  pass_.set_masks(masks);
+}
+
 void DartsSupernet::check_op_weights(const std::vector<torch::Tensor>& op_weights) const {
   const std::vector<ArchShape> shapes = arch_shapes();
   TORCH_CHECK(op_weights.size() == shapes.size(), "the DARTS supernet takes ", shapes.size(),
@@ -118,7 +125,7 @@ torch::Tensor OracleSupernet::forward(const torch::Tensor& images, const std::ve
   weights.resize(4);
   return backbone_->forward(
       images, [&](OracleCell& cell, std::size_t /*index*/, const torch::Tensor& s0, const torch::Tensor& s1) {
-        return cell.forward(s0, s1, weights[cell.kind()], weights[2 + cell.kind()]);
+        return cell.forward(s0, s1, weights[cell.kind()], weights[2 + cell.kind()], pass_);
       });
 }
 
@@ -135,8 +142,16 @@ torch::Tensor FusedSupernet::forward(const torch::Tensor& images, const std::vec
       precision_ == Precision::bf16 ? images.to(torch::kBFloat16) : images,
       [&](FusedCell& cell, std::size_t /*index*/, const torch::Tensor& s0, const torch::Tensor& s1) {
         return cell.forward(s0, s1, op_weights[cell.kind()],
-                            spec_.edge_weights ? op_weights[2 + cell.kind()] : torch::Tensor());
+                            spec_.edge_weights ? op_weights[2 + cell.kind()] : torch::Tensor(), pass_.observer);
       });
+}
+
+void FusedSupernet::set_masks(const std::vector<torch::Tensor>& masks) {
+  DartsSupernet::set_masks(masks);
+  for (const auto& module : backbone_->modules()) {
+    if (auto* cell = module->as<FusedCell>())
+      cell->keep(masks.empty() ? std::vector<bool>() : pass_.left[cell->kind()]);
+  }
 }
 
 }  // namespace flowdarts::darts

@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <flowdarts/spaces/darts/spec.hpp>
 #include <flowdarts/spaces/mixed_op/form.hpp>
+#include <flowdarts/spaces/mixed_op/oracle.hpp>
 #include <flowdarts/spaces/supernet.hpp>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace flowdarts::darts {
@@ -19,7 +21,7 @@ class Backbone;
 
 /// What both forms share. op_weights of forward(): one [edges, columns] matrix for the normal cells and one for the
 /// reduction cells, columns as the spec's; with edge weights also two [edges, 1] matrices of them. The gradient of
-/// `none` and of an op that is not present is 0.
+/// `none` and of an op that is not present or not left is 0.
 class DartsSupernet : public Supernet {
  public:
   [[nodiscard]] std::vector<ArchShape> arch_shapes() const override;
@@ -28,11 +30,18 @@ class DartsSupernet : public Supernet {
   /// Holds in training mode; each identity draws noise of its own.
   void set_skip_dropout(const SkipDropout& dropout) override;
 
+  /// Those of edge weights say nothing.
+  void set_masks(const std::vector<torch::Tensor>& masks) override;
+
+  /// What the ops see of partial channels, they show.
+  void set_output_observer(OutputObserver observer) override { pass_.observer = std::move(observer); }
+
  protected:
   explicit DartsSupernet(const SupernetSpec& spec);
   void check_op_weights(const std::vector<torch::Tensor>& op_weights) const;
 
   SupernetSpec spec_;
+  MixedOpPass pass_;
 };
 
 /// The supernet op by op: one module a candidate op of an edge, the reference for every faster one. Results repeat bit
@@ -58,6 +67,7 @@ class FusedSupernet : public DartsSupernet {
   ~FusedSupernet() override;
 
   torch::Tensor forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) override;
+  void set_masks(const std::vector<torch::Tensor>& masks) override;
 
  private:
   std::shared_ptr<Backbone<FusedCell, FusedLayers>> backbone_;

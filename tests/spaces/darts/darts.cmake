@@ -3,6 +3,7 @@ flowdarts_test(test_darts_genotypes
   LIBS flowdarts::genotypes nlohmann_json::nlohmann_json)
 flowdarts_test(test_darts_networks TORCH
   SOURCES darts/golden_network_test.cpp darts/supernet_test.cpp darts/fused_test.cpp
+          darts/candidates_test.cpp
   LIBS flowdarts::spaces nlohmann_json::nlohmann_json hwy::hwy)
 flowdarts_test(test_conv1x1_kernels SOURCES mixed_op/conv1x1_kernels_test.cpp
   LIBS flowdarts::kernels flowdarts::support hwy::hwy)
