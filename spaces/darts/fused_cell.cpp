@@ -64,8 +64,7 @@ void FusedCell::add_state(int state, const std::vector<bool>& left) {
   readers_.push_back(std::move(reader));
 }
 
-torch::Tensor FusedCell::preprocessed(std::size_t input, const torch::Tensor& x) const {
-  const torch::Tensor rectified = torch::relu(mixed_op::channels_last(x));
+torch::Tensor FusedCell::preprocessed(std::size_t input, const torch::Tensor& rectified) const {
   if (const auto* conv = preprocess(input).as<ReluConvBn>()) {
     return mix_norm(pointwise(rectified, conv->conv()), conv->norm());
   }

@@ -12,7 +12,8 @@ class FusedCell : public CandidateCell {
  public:
   FusedCell(const SupernetSpec& spec, const CellPlace& place);
 
-  /// s0, s1 [B, C, H, W], float32, float64 or bfloat16; op_weights [edges, columns]; edge_weights [edges, 1] or
+  /// s0, s1 [B, C, H, W], channels-last, float32, float64 or bfloat16: what the cell reads, behind the ReLU that its
+  /// preprocessing begins with; op_weights [edges, columns]; edge_weights [edges, 1] or
   /// undefined. Returns the concatenated nodes, channels-last. Where there is an observer, it is shown the candidates,
   /// state by state.
   torch::Tensor forward(const torch::Tensor& s0, const torch::Tensor& s1, const torch::Tensor& op_weights,
@@ -26,7 +27,7 @@ class FusedCell : public CandidateCell {
   struct NodeInputs;
 
   void add_state(int state, const std::vector<bool>& left);
-  [[nodiscard]] torch::Tensor preprocessed(std::size_t input, const torch::Tensor& x) const;
+  [[nodiscard]] torch::Tensor preprocessed(std::size_t input, const torch::Tensor& rectified) const;
   void read(int state, const torch::Tensor& x, const torch::Tensor& op_weights, const OutputObserver& observer,
             std::vector<NodeInputs>& nodes) const;
 

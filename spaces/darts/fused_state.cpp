@@ -105,10 +105,29 @@ std::unique_ptr<T[]> scratch(std::int64_t size) {
   return std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(size));
 }
 
-PixelRange pixels_of(const Tensor& x, std::int64_t image) {
+PixelRange pixels_of(const Tensor& x, ImageRange images) {
   const std::int64_t size = x.size(2) * x.size(3);
-  return {image * size, (image + 1) * size};
+  return {images.begin * size, images.end * size};
 }
+
+/// How a batch is worked on: in parts, and of those as many images at once as keep what is made of them in the
+/// second-level cache. By the shape alone, so that the number of threads changes no bit.
+struct Blocks : ImageParts {
+  std::int64_t step;
+
+  explicit Blocks(const Tensor& x) : Blocks(x, std::clamp<std::int64_t>(16384 * x.size(0) / std::max<std::int64_t>(x.numel(), 1), 1, 4)) {}
+
+  /// f(block), one after the other.
+  template <class F>
+  void for_each_block(ImageRange images, const F& f) const {
+    for (; images.begin < images.end; images.begin += step) {
+      f(ImageRange{images.begin, std::min(images.begin + step, images.end)});
+    }
+  }
+
+ private:
+  Blocks(const Tensor& x, std::int64_t at_once) : ImageParts(x.size(0), at_once > 1 ? 16 : 32), step(at_once) {}
+};
 
 Term without_norm(const Tensor& x, double weight) {
   return {.x = x, .weight = weight};
@@ -203,7 +222,7 @@ class StateForward {
 
   // Each reads what the batch norm of the stage before it gives, or x where there is none.
   void run_stages(std::span<Stage* const> stages, std::span<const Stage* const> before) {
-    const ImageParts parts(run_.x.size(0));
+    const Blocks parts(run_.x);
     const auto count = static_cast<std::int64_t>(stages.size());
     std::vector<Moments> moments(static_cast<std::size_t>(count * parts.count));
     for (Stage* stage : stages) {
@@ -213,7 +232,7 @@ class StateForward {
     with_type(run_.x.scalar_type(), [&]<class T>() {
       in_parallel(count * parts.count, [&](std::int64_t task) {
         const std::int64_t part = task / count, s = task % count;
-        run_stage<T>(*stages[s], before[s], parts[part], moments[s * parts.count + part]);
+        run_stage<T>(*stages[s], before[s], parts, parts[part], moments[s * parts.count + part]);
       });
     });
     for (std::int64_t s = 0; s < count; ++s) {
@@ -229,27 +248,30 @@ class StateForward {
   }
 
   template <class T>
-  void run_stage(const Stage& stage, const Stage* before, ImageRange images, Moments& moments) const {
+  void run_stage(const Stage& stage, const Stage* before, const Blocks& blocks, ImageRange images,
+                 Moments& moments) const {
     const std::int64_t channels = stage.shape.channels;
-    const auto z = scratch<T>(stage.out_image());
-    const auto u = scratch<T>(before != nullptr ? stage.in_image() : 0);
+    const auto z = scratch<T>(blocks.step * stage.out_image());
+    const auto u = scratch<T>(before != nullptr ? blocks.step * stage.in_image() : 0);
     std::optional<WeightedSum<T>> normalised;
     if (before != nullptr) normalised.emplace(normalised_output<T>(*before));
     const auto* bias = stage.bias.defined() ? elements<Compute<T>>(stage.bias) : nullptr;
-    for (std::int64_t image = images.begin; image < images.end; ++image) {
-      const T* x = elements<T>(before != nullptr ? before->y : run_.x) + image * stage.in_image();
+    blocks.for_each_block(images, [&](ImageRange block) {
+      const std::int64_t count = block.end - block.begin;
+      const T* x = u.get();
       if (before != nullptr) {
-        const PixelRange pixels = pixels_of(before->y, image);
+        const PixelRange pixels = pixels_of(before->y, block);
         (*normalised)(pixels, {u.get() - pixels.begin * channels, channels}, {});
-        x = u.get();
+      } else {
+        x = elements<T>(run_.x) + block.begin * stage.in_image();
       }
-      depthwise<T>(x, elements<Compute<T>>(stage.taps), stage.shape, {0, stage.shape.out_height()}, z.get());
-      pointwise<T>(z.get(), elements<Compute<T>>(stage.matrix_t), bias, stage.out_pixels(), channels, channels,
-                   mutable_elements<T>(stage.y) + image * stage.out_image());
+      depthwise<T>(x, elements<Compute<T>>(stage.taps), stage.shape, {0, count * stage.shape.out_height()}, z.get());
+      pointwise<T>(z.get(), elements<Compute<T>>(stage.matrix_t), bias, count * stage.out_pixels(), channels, channels,
+                   mutable_elements<T>(stage.y) + block.begin * stage.out_image());
       if (stage.conv->norm().uses_batch_statistics()) {
-        add_moments(moments, stage.y.narrow(0, image, 1), 0, channels);
+        add_moments(moments, stage.y.narrow(0, block.begin, count), 0, channels);
       }
-    }
+    });
   }
 
   void run_reduces() {
@@ -368,10 +390,10 @@ class StateBackward {
     InputGradient gradient;
   };
 
-  // First the second convolutions of sep_convs; then all that read x, image by image.
+  // First the second convolutions of sep_convs; then all that read x, some images at a time.
   template <class T>
   void run_convs() {
-    const ImageParts parts(batch_);
+    const Blocks parts(run_.x);
     std::vector<Reader> second, first;
     std::vector<const Stage*> before;
     std::vector<Tensor> between;  // gradients of what the first batch norms gave
@@ -393,7 +415,7 @@ class StateBackward {
     std::vector<StageSums> sums(static_cast<std::size_t>(count * parts.count));
     in_parallel(count * parts.count, [&](std::int64_t task) {
       const std::int64_t part = task / count, s = task % count;
-      second_backward<T>(second[s], *before[s], between[s], parts[part], sums[s * parts.count + part]);
+      second_backward<T>(second[s], *before[s], between[s], parts, parts[part], sums[s * parts.count + part]);
     });
     for (std::int64_t s = 0; s < count; ++s) {
       const StageSums all = added(std::span(sums).subspan(s * parts.count, parts.count));
@@ -417,69 +439,74 @@ class StateBackward {
 
   /// Of some images: du, the gradient of what the batch norm of `before` gave, before the ReLU.
   template <class T>
-  void second_backward(const Reader& reader, const Stage& before, const Tensor& du, ImageRange images,
-                       StageSums& sums) const {
+  void second_backward(const Reader& reader, const Stage& before, const Tensor& du, const Blocks& blocks,
+                       ImageRange images, StageSums& sums) const {
     const Stage& stage = *reader.stage;
-    const auto u = scratch<T>(stage.in_image());
+    const auto u = scratch<T>(blocks.step * stage.in_image());
     const GradientWriter<T> writer(reader.gradient);
     const WeightedSum<T> normalised = normalised_output<T>(before);
-    Scratch<T> memory(stage);
-    for (std::int64_t image = images.begin; image < images.end; ++image) {
-      const PixelRange pixels = pixels_of(before.y, image);
+    Scratch<T> memory(stage, blocks.step);
+    blocks.for_each_block(images, [&](ImageRange block) {
+      const PixelRange pixels = pixels_of(before.y, block);
       normalised(pixels, {u.get() - pixels.begin * channels_, channels_}, {});
-      stage_backward<T>(reader, writer, u.get(), image, mutable_elements<T>(du) + image * stage.in_image(), memory,
-                        sums);
-      if (!before.norm.batch_statistics) continue;
-      const Term part{.x = before.y.narrow(0, image, 1), .norm = before.norm};
+      stage_backward<T>(reader, writer, u.get(), block, mutable_elements<T>(du) + block.begin * stage.in_image(),
+                        memory, sums);
+      if (!before.norm.batch_statistics) return;
+      const std::int64_t count = block.end - block.begin;
+      const Term part{.x = before.y.narrow(0, block.begin, count), .norm = before.norm};
       const Term* const terms[] = {&part};
-      const Sums own = mixed_op::reduce(du.narrow(0, image, 1), {}, terms);
+      const Sums own = mixed_op::reduce(du.narrow(0, block.begin, count), {}, terms);
       add_to(sums.total, own.total);
       add_to(sums.dot, own.dots);
-    }
+    });
   }
 
   template <class T>
-  void first_backward(const std::vector<Reader>& readers, const ImageParts& parts, std::vector<StageSums>& sums) {
-    const std::int64_t size = run_.x.size(2) * run_.x.size(3) * channels_;
+  void first_backward(const std::vector<Reader>& readers, const Blocks& blocks, std::vector<StageSums>& sums) {
+    const std::int64_t image = run_.x.size(2) * run_.x.size(3) * channels_;
+    const auto count = static_cast<std::int64_t>(readers.size());
     std::vector<GradientWriter<T>> writers;
     for (const Reader& reader : readers) writers.emplace_back(reader.gradient);
     std::optional<InputSum<T>> sum;
-    if (input_needs_) sum.emplace(*this, static_cast<std::int64_t>(readers.size()));
-    in_parallel(parts.count, [&](std::int64_t part) {
-      const auto dx = scratch<T>(input_needs_ ? static_cast<std::int64_t>(readers.size()) * size : 0);
+    if (input_needs_) sum.emplace(*this, count);
+    in_parallel(blocks.count, [&](std::int64_t part) {
+      const auto dx = scratch<T>(input_needs_ ? count * blocks.step * image : 0);
       std::optional<Scratch<T>> memory;
-      if (!readers.empty()) memory.emplace(*readers[0].stage);  // all have the same sizes
-      const ImageRange images = parts[part];
-      for (std::int64_t image = images.begin; image < images.end; ++image) {
-        for (std::size_t r = 0; r < readers.size(); ++r) {
-          T* own = input_needs_ ? dx.get() + static_cast<std::int64_t>(r) * size : nullptr;
-          stage_backward<T>(readers[r], writers[r], elements<T>(run_.x) + image * size, image, own, *memory,
-                            sums[r * parts.count + part]);
+      if (!readers.empty()) memory.emplace(*readers[0].stage, blocks.step);  // all have the same sizes
+      blocks.for_each_block(blocks[part], [&](ImageRange block) {
+        const std::int64_t size = (block.end - block.begin) * image;
+        for (std::int64_t r = 0; r < count; ++r) {
+          T* own = input_needs_ ? dx.get() + r * size : nullptr;
+          stage_backward<T>(readers[r], writers[r], elements<T>(run_.x) + block.begin * image, block, own, *memory,
+                            sums[r * blocks.count + part]);
         }
-        if (sum) (*sum)(image, dx.get());
-      }
+        if (sum) (*sum)(block, dx.get());
+      });
     });
   }
 
   template <class T>
   struct Scratch {
     std::unique_ptr<T[]> dy, dz, z;
-    explicit Scratch(const Stage& stage)
-        : dy(scratch<T>(stage.out_image())), dz(scratch<T>(stage.out_image())), z(scratch<T>(stage.out_image())) {}
+    Scratch(const Stage& stage, std::int64_t images)
+        : dy(scratch<T>(images * stage.out_image())),
+          dz(scratch<T>(images * stage.out_image())),
+          z(scratch<T>(images * stage.out_image())) {}
   };
 
-  // One image through one separable convolution. x: what it reads, before its ReLU; dx, its gradient, may be null.
+  // A block of images through one separable convolution. x: what it reads, before its ReLU; dx, its gradient, may be
+  // null.
   template <class T>
-  void stage_backward(const Reader& reader, const GradientWriter<T>& writer, const T* x, std::int64_t image, T* dx,
+  void stage_backward(const Reader& reader, const GradientWriter<T>& writer, const T* x, ImageRange block, T* dx,
                       Scratch<T>& memory, StageSums& sums) const {
     const Stage& stage = *reader.stage;
-    const PixelRange pixels = pixels_of(stage.y, image);
-    const std::int64_t count = stage.out_pixels();
+    const PixelRange pixels = pixels_of(stage.y, block);
+    const std::int64_t images = block.end - block.begin, count = images * stage.out_pixels();
     writer(rows<const T>(reader.g), {}, rows<const T>(stage.y), pixels,
            {memory.dy.get() - pixels.begin * channels_, channels_});
     pointwise<T>(memory.dy.get(), elements<Compute<T>>(stage.matrix), nullptr, count, channels_, channels_,
                  memory.dz.get());
-    const RowRange out_rows{0, stage.shape.out_height()};
+    const RowRange out_rows{0, images * stage.shape.out_height()};
     if (weights_need_) {
       depthwise<T>(x, elements<Compute<T>>(stage.taps), stage.shape, out_rows, memory.z.get());
       sums.taps.resize(static_cast<std::size_t>(stage.shape.taps() * channels_));
@@ -494,7 +521,7 @@ class StateBackward {
     }
     if (dx == nullptr) return;
     depthwise_input_gradient<T>(memory.dz.get(), x, elements<Compute<T>>(stage.taps), stage.shape,
-                                {0, stage.shape.height}, dx);
+                                {0, images * stage.shape.height}, dx);
   }
 
   void store(const Stage& stage, const StageSums& sums) {
@@ -545,8 +572,8 @@ class StateBackward {
 
     [[nodiscard]] bool empty() const { return pool_.terms.empty(); }
 
-    [[nodiscard]] std::unique_ptr<T[]> of_image(std::int64_t image) const {
-      const PixelRange range = pixels_of(pool_.x, image);
+    [[nodiscard]] std::unique_ptr<T[]> of(ImageRange block) const {
+      const PixelRange range = pixels_of(pool_.x, block);
       auto out = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>((range.end - range.begin) * channels_));
       weighted_sum<T>(terms_, coefficients_.back().data(), {}, {}, range, channels_,
                       {out.get() - range.begin * channels_, channels_}, {});
@@ -560,7 +587,7 @@ class StateBackward {
     std::vector<ScaledTerm<T>> terms_;
   };
 
-  /// dL/dx of an image: convolutions, pools and identities together.
+  /// dL/dx of a block of images: convolutions, pools and identities together.
   template <class T>
   class InputSum {
    public:
@@ -577,27 +604,40 @@ class StateBackward {
           ones_(static_cast<std::size_t>(channels_), Compute<T>(1)) {}
 
     /// dx: what each convolution gives, one after the other.
-    void operator()(std::int64_t image, const T* dx) const {
-      const PixelRange range = pixels_of(run_.x, image);
+    void operator()(ImageRange block, const T* dx) const {
+      const PixelRange range = pixels_of(run_.x, block);
       const std::int64_t before = range.begin * channels_, size = range.end * channels_ - before;
       std::vector<ScaledTerm<T>> terms;
       const auto add = [&](const T* own) { terms.push_back({{own - before, channels_}, ones_.data()}); };
       for (std::int64_t c = 0; c < convs_; ++c) add(dx + c * size);
       std::unique_ptr<T[]> max, average;
       if (!max_.empty()) {
-        max = scratch<T>(size);
-        max_pool_backward<T>(max_.of_image(image).get(), elements<T>(run_.x) + before, geometry_, channels_, max.get());
+        max = pool_gradient(max_, block, [&](const T* g, std::int64_t at, T* to) {
+          max_pool_backward<T>(g, elements<T>(run_.x) + before + at, geometry_, channels_, to);
+        });
         add(max.get());
       }
       if (!average_.empty()) {
-        average = scratch<T>(size);
-        average_pool_backward<T>(average_.of_image(image).get(), geometry_, channels_, average.get());
+        average = pool_gradient(average_, block, [&](const T* g, std::int64_t, T* to) {
+          average_pool_backward<T>(g, geometry_, channels_, to);
+        });
         add(average.get());
       }
       skips_(range, rows<T>(result_), {}, terms);
     }
 
    private:
+    /// f(gradient of the pool of an image, where the image begins in the block, gradient of the image), image by image.
+    template <class F>
+    std::unique_ptr<T[]> pool_gradient(const PoolGradient<T>& pool, ImageRange block, const F& f) const {
+      const std::int64_t in = geometry_.height * geometry_.width * channels_;
+      const std::int64_t out = geometry_.out_height() * geometry_.out_width() * channels_;
+      const std::unique_ptr<T[]> g = pool.of(block);
+      auto dx = scratch<T>((block.end - block.begin) * in);
+      for (std::int64_t i = 0; i < block.end - block.begin; ++i) f(g.get() + i * out, i * in, dx.get() + i * in);
+      return dx;
+    }
+
     static std::vector<Term> terms_of(const StateBackward& backward) {
       std::vector<Term> skips;
       for (const SkipRun& skip : backward.run_.skips) {

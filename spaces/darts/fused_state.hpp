@@ -50,9 +50,9 @@ using CandidateObserver = std::function<void(std::int64_t weight, const torch::T
 /// C, H, W] on a CPU, float32, float64 or bfloat16; op_weights: the matrix, flat. Differentiable once; only gradients
 /// asked for are computed. Results repeat bit for bit for one number of threads. `observer` may be empty.
 ///
-/// Work goes image by image, so that what lies between the parts of a separable convolution, and most gradients, exist
-/// for an image at a time and do not leave the cache: kept are x, the pools and what each pointwise convolution gives.
-/// The backward pass computes the rest again, and less of it where no weight asks for a gradient.
+/// Work goes a few images at a time, so that what lies between the parts of a separable convolution, and most
+/// gradients, exist for those alone and do not leave the cache: kept are x, the pools and what each pointwise
+/// convolution gives. The backward pass computes the rest again, and less of it where no weight asks for a gradient.
 std::vector<torch::Tensor> read_state(const std::shared_ptr<const StatePlan>& plan, const torch::Tensor& x,
                                       const torch::Tensor& op_weights, const CandidateObserver& observer = {});
 

@@ -138,10 +138,20 @@ FusedSupernet::~FusedSupernet() = default;
 
 torch::Tensor FusedSupernet::forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) {
   check_op_weights(op_weights);
+  // Two cells read an output, and both begin with a ReLU: it is done once.
+  torch::Tensor last, last_rectified;
+  const auto rectified = [&](const torch::Tensor& x) {
+    if (!x.is_same(last)) {
+      last = x;
+      last_rectified = torch::relu(mixed_op::channels_last(x));
+    }
+    return last_rectified;
+  };
   return backbone_->forward(
       precision_ == Precision::bf16 ? images.to(torch::kBFloat16) : images,
       [&](FusedCell& cell, std::size_t /*index*/, const torch::Tensor& s0, const torch::Tensor& s1) {
-        return cell.forward(s0, s1, op_weights[cell.kind()],
+        const torch::Tensor x0 = rectified(s0), x1 = rectified(s1);
+        return cell.forward(x0, x1, op_weights[cell.kind()],
                             spec_.edge_weights ? op_weights[2 + cell.kind()] : torch::Tensor(), pass_.observer);
       });
 }
