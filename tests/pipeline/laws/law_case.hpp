@@ -52,6 +52,7 @@ struct LawCase {
   std::function<std::string(const std::string& genotype)> reread;  ///< as text, from its text
   std::function<LawOps(const std::string& genotype)> ops_of;       ///< of the matrices in which ops compete
   std::vector<std::int64_t> columns;                               ///< of these
+  std::size_t interruptions = 0;                                   ///< passes in which a search is interrupted
 };
 
 /// The cases of the space a test program is for.
