@@ -17,7 +17,7 @@ endfunction()
 #
 # The program flowdarts-NAME-SPACE, which searches SPACE (a folder of spaces/, in kebab case). RECIPE names a template of
 # <flowdarts/policies/recipes.hpp> in kebab case and defaults to NAME; POLICIES lists C++ types instead, those of one's own from
-# HEADERS. `flowdarts list` shows the programs of flowdarts itself.
+# HEADERS, which are looked for beside the CMakeLists.txt, too. `flowdarts list` shows the programs of flowdarts itself.
 function(flowdarts_add_search)
   cmake_parse_arguments(ARG "" "NAME;SPACE;RECIPE" "POLICIES;HEADERS;LIBS" ${ARGN})
   if(NOT ARG_NAME OR NOT ARG_SPACE OR ARG_UNPARSED_ARGUMENTS)
@@ -48,6 +48,9 @@ function(flowdarts_add_search)
   configure_file("${CMAKE_CURRENT_FUNCTION_LIST_DIR}/search_main.cpp.in" "${CMAKE_CURRENT_BINARY_DIR}/${target}.cpp" @ONLY)
   add_executable(${target} "${CMAKE_CURRENT_BINARY_DIR}/${target}.cpp")
   target_link_libraries(${target} PRIVATE flowdarts::pipeline ${ARG_LIBS})
+  if(ARG_HEADERS)
+    target_include_directories(${target} PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}")
+  endif()
   if(COMMAND flowdarts_use_torch_header)
     target_link_libraries(${target} PRIVATE flowdarts_own_flags)
     flowdarts_use_torch_header(${target})

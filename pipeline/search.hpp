@@ -12,6 +12,7 @@
 #include <flowdarts/pipeline/search_output.hpp>
 #include <flowdarts/pipeline/search_state.hpp>
 #include <flowdarts/pipeline/tensor_state.hpp>
+#include <flowdarts/pipeline/trained_tensors.hpp>
 #include <flowdarts/policies/data_pruning/rule.hpp>
 #include <flowdarts/policies/method.hpp>
 #include <flowdarts/spaces/initialise.hpp>
@@ -102,13 +103,13 @@ class SearchGraph {
         store_(output_.directory().checkpoints(), static_cast<std::size_t>(options.run.keep_checkpoints.value)),
         loader_(
             data_.dataset, load_options(options.data), seed(),
-            [this](const std::string& line) { output_.log().warn("skipped: {}", line); },
+            [this](const std::string& line) { output_.warn("skipped: " + line); },
             device_.is_cuda() ? &pinned_ : std::pmr::new_delete_resource()) {
     warn_of_large_batches();
     if constexpr (provides<typename Method::Shrinking, tags::decays_on_schedule> &&
                   StopsEarly<typename Method::Stopping>) {
-      output_.log().warn("{} prunes by a schedule over all epochs; {} may end the search before pruning is strong",
-                         Method::Shrinking::name, Method::Stopping::name);
+      output_.warn(std::string(Method::Shrinking::name) + " prunes by a schedule over all epochs; " +
+                   Method::Stopping::name + " may end the search before pruning is strong");
     }
     identity_.emplace_back("data set", std::to_string(data_.dataset->fingerprint()));
     state_.lists = std::make_shared<const SampleLists>(data_.lists);
@@ -130,6 +131,12 @@ class SearchGraph {
     SearchData data = open_search_data(options.data, static_cast<std::uint64_t>(options.run.seed.value));
     if constexpr (provides<typename Method::Bilevel, tags::all_data_trains>) data.lists = all_trains(data.lists);
     space.check_image_size(data.dataset->geometry().size);
+    if constexpr (requires {
+                    Method::Importance::sees_outputs;
+                    space.check_channels();
+                  }) {
+      space.check_channels();
+    }
     Method::for_each_role([&]<class Role, class Policy>() {
       if constexpr (ChecksEpochs<Policy>) {
         Policy(options.policies[boost::hana::type_c<Role>]).check(options.run.epochs);
@@ -153,9 +160,7 @@ class SearchGraph {
     const StopSignals signals;
     const auto start = std::chrono::steady_clock::now();
     const Threads threads = share_threads();
-    output_.log().info("{} images of {} classes; T {}, V {}; {} threads, {} of them load", data_.dataset->size(),
-                       data_.dataset->classes(), state_.lists->train.size(), state_.lists->val.size(), threads.compute,
-                       threads.load);
+    output_.images(*data_.dataset, *state_.lists, threads.compute, threads.load);
     at::set_num_threads(threads.compute);
     if (!resumed_) cut_before_search(signals);
     if (signals.requested() == 0 && state_.epoch < epochs() && !stopped_) {
@@ -181,10 +186,7 @@ class SearchGraph {
     Result result{
         .finished = state_.epoch == epochs() || stopped_, .signal = signals.requested(), .epochs = state_.epoch};
     if (!result.finished) {
-      const std::string place = state_.step > 0 ? "in epoch " + std::to_string(state_.epoch + 1) + " after step " +
-                                                      std::to_string(state_.step)
-                                                : "after epoch " + std::to_string(state_.epoch);
-      output_.log().info("interrupted {}; --resume continues there", place);
+      output_.interrupted(state_.epoch, state_.step);
     }
     result.samples = {static_cast<std::int64_t>(state_.lists->train.size()),
                       static_cast<std::int64_t>(state_.lists->val.size())};
@@ -236,8 +238,7 @@ class SearchGraph {
         throw InputError("data pruning before the search leaves no sample of " + std::string(name_of(split)) +
                          ", expected at least one of its " + std::to_string((*search_.state_.lists)[split].size()));
       }
-      search_.output_.log().info("{} keeps {} of {} samples", name_of(split), lists[split].size(),
-                                 (*search_.state_.lists)[split].size());
+      search_.output_.cut(split, lists[split].size(), (*search_.state_.lists)[split].size());
       search_.state_.lists = std::make_shared<const SampleLists>(std::move(lists));
     }
     SearchGraph& search_;
@@ -323,8 +324,8 @@ class SearchGraph {
     for (const Split split : all_splits) {
       const auto size = static_cast<std::int64_t>(data_.lists[split].size());
       if (size > 0 && batch_size() > size) {
-        output_.log().warn("--batch-size {} is more than the {} samples of {}: one step sees them all", batch_size(),
-                           size, name_of(split));
+        output_.warn("--batch-size " + std::to_string(batch_size()) + " is more than the " + std::to_string(size) +
+                     " samples of " + std::string(name_of(split)) + ": one step sees them all");
       }
     }
   }
@@ -342,9 +343,10 @@ class SearchGraph {
     if (const std::string obstacle = ResidentDataset::obstacle(*data_.dataset, device_); obstacle.empty()) {
       resident_.emplace(*data_.dataset, loader_.augmentation(), device_,
                         options_.run.precision == Precision::bf16 ? torch::kBFloat16 : torch::kFloat);
-      output_.log().info("the images live on the GPU and are augmented there: {} MiB", resident_->bytes() >> 20);
+      output_.info("the images live on the GPU and are augmented there: " + std::to_string(resident_->bytes() >> 20) +
+                   " MiB");
     } else {
-      output_.log().info("the images are augmented on the CPU, they cannot live on the GPU: {}", obstacle);
+      output_.info("the images are augmented on the CPU, they cannot live on the GPU: " + obstacle);
     }
     if constexpr (PrunesBetweenEpochs<typename Method::DataPruning>) {
       if (!is_available(SortBackend::cuda)) return;
@@ -451,14 +453,7 @@ class SearchGraph {
     supernet_->set_skip_dropout({.rate = shrinking_.skip_dropout(epoch, epochs()), .key = rng.bits64()});
   }
 
-  [[nodiscard]] OpMasks masks_or_all() const {
-    if (!masks_.empty()) return masks_;
-    OpMasks all;
-    for (const ArchShape& shape : supernet_->arch_shapes()) {
-      all.emplace_back(static_cast<std::size_t>(shape.rows * shape.columns), true);
-    }
-    return all;
-  }
+  [[nodiscard]] OpMasks masks_or_all() const { return masks_.empty() ? all_left(supernet_->arch_shapes()) : masks_; }
 
   void set_masks(const OpMasks& masks) {
     for (std::size_t m = 0; m < masks_.size(); ++m) {
@@ -467,13 +462,7 @@ class SearchGraph {
       }
     }
     masks_ = masks;
-    std::vector<torch::Tensor> tensors;
-    const std::vector<ArchShape> shapes = supernet_->arch_shapes();
-    for (std::size_t m = 0; m < masks.size(); ++m) {
-      const std::vector<float> values(masks[m].begin(), masks[m].end());
-      tensors.push_back(torch::tensor(values).view({shapes[m].rows, shapes[m].columns}).to(device_));
-    }
-    arch_step_->set_masks(std::move(tensors));
+    arch_step_->set_masks(to_tensors(masks, supernet_->arch_shapes(), device_));
     weight_step_->forget_graphs();
   }
 
@@ -543,7 +532,8 @@ class SearchGraph {
     if (rebuilds_before(plan.epoch())) {
       const std::int64_t stage = stage_of(plan.epoch()).index;
       build(stage);
-      output_.log().info("stage {}: a new supernet of {} weights", stage + 1, parameter_count(*supernet_));
+      output_.info("stage " + std::to_string(stage + 1) + ": a new supernet of " +
+                   std::to_string(parameter_count(*supernet_)) + " weights");
     }
     if constexpr (ShrinksBeforeEpoch<typename Method::Shrinking, ShrinkSetting>) {  // H2
       ShrinkSetting setting(*this, plan, plan.epoch());
@@ -622,10 +612,7 @@ class SearchGraph {
   };
 
   [[noreturn]] void refuse_loss(const Unchecked& check) {
-    auto suspects = trained_tensors();
-    for (const auto& buffer : supernet_->named_buffers())
-      suspects.emplace_back("statistic " + buffer.key(), buffer.value());
-    std::string culprit = first_non_finite(suspects);
+    std::string culprit = first_non_finite(trained(), /*with_statistics=*/true);
     if (culprit.empty()) culprit = "none of alpha, weights and statistics; the logits overflowed";
     refuse(std::string("the loss is ") + (std::isnan(check.results->loss()) ? "nan" : "infinite") + " in the " +
                check.stage + " of epoch " + std::to_string(check.epoch + 1) + ", step " +
@@ -639,15 +626,7 @@ class SearchGraph {
                    "; last good checkpoint: " + (checkpoints.empty() ? "none" : checkpoints.back().path.string()));
   }
 
-  [[nodiscard]] std::vector<std::pair<std::string, torch::Tensor>> trained_tensors() const {
-    std::vector<std::pair<std::string, torch::Tensor>> tensors;
-    for (std::size_t m = 0; m < arch_step_->optimizer().alphas().size(); ++m) {
-      tensors.emplace_back("alpha " + std::to_string(m), arch_step_->optimizer().alphas()[m]);
-    }
-    for (const auto& parameter : supernet_->named_parameters())
-      tensors.emplace_back("weight " + parameter.key(), parameter.value());
-    return tensors;
-  }
+  [[nodiscard]] TrainedTensors trained() { return {*supernet_, weight_step_->optimizer(), arch_step_->optimizer()}; }
 
   EpochReport end_epoch(const std::shared_ptr<const EpochPlan>& plan) {
     EpochReport report;
@@ -655,7 +634,7 @@ class SearchGraph {
     const torch::NoGradGuard no_grad;
     // The losses tell of every update but the last.
     check_losses(/*wait=*/true);
-    if (const std::string culprit = first_non_finite(trained_tensors()); !culprit.empty()) {
+    if (const std::string culprit = first_non_finite(trained(), /*with_statistics=*/false); !culprit.empty()) {
       refuse("the last update of epoch " + std::to_string(completed) + " overflowed", culprit);
     }
     if constexpr (ShrinksAfterEpoch<typename Method::Shrinking, ShrinkSetting>) {  // H8
@@ -726,29 +705,10 @@ class SearchGraph {
     return dominant_eigenvalues(arch_step_->optimizer().alphas(), [&] { return arch_step_->val_gradient(tensors); });
   }
 
-  [[nodiscard]] std::vector<torch::Tensor> buffers() const { return supernet_->buffers(); }
-
   std::shared_ptr<const Snapshot> snapshot() {
     check_losses(/*wait=*/true);  // no checkpoint of what a broken loss has spread
     auto sections = std::make_shared<Snapshot>();
-    const Adam& adam = arch_step_->optimizer();
-    sections->emplace_back("weights", tensor_bytes(supernet_->parameters()));
-    sections->emplace_back("statistics", tensor_bytes(buffers()));
-    sections->emplace_back("momentum", tensor_bytes(weight_step_->optimizer().momentum()));
-    sections->emplace_back("alpha", tensor_bytes(adam.alphas()));
-    sections->emplace_back("alpha first moment", tensor_bytes(adam.first_moment()));
-    sections->emplace_back("alpha second moment", tensor_bytes(adam.second_moment()));
-    ByteWriter steps;
-    steps.put(adam.steps());
-    sections->emplace_back("alpha steps", std::move(steps).take());
-    if (!masks_.empty()) {
-      ByteWriter masks;
-      masks.put(std::uint64_t{masks_.size()});
-      for (const std::vector<bool>& mask : masks_) {
-        masks.put_vector(std::vector<std::uint8_t>(mask.begin(), mask.end()));
-      }
-      sections->emplace_back("masks", std::move(masks).take());
-    }
+    put_tensors(*sections, trained(), masks_);
     for_each_stateful([&](const char* role, auto& policy) {
       ByteWriter writer;
       policy.save(writer);
@@ -758,42 +718,13 @@ class SearchGraph {
   }
 
   void restore_snapshot(const Checkpoint& checkpoint) {
-    const auto restore = [&](const char* name, const std::vector<torch::Tensor>& tensors) {
-      ByteReader reader = checkpoint.section(name);
-      restore_tensors(tensors, reader.get_raw(reader.remaining()), std::string("checkpoint section ") + name);
-    };
-    Adam& adam = arch_step_->optimizer();
-    if (checkpoint.has("masks")) restore_masks(checkpoint.section("masks"));
-    restore("weights", supernet_->parameters());
-    restore("statistics", buffers());
-    restore("momentum", weight_step_->optimizer().momentum());
-    restore("alpha", adam.alphas());
-    restore("alpha first moment", adam.first_moment());
-    restore("alpha second moment", adam.second_moment());
-    adam.set_steps(checkpoint.section("alpha steps").template get<std::int64_t>());
+    if (checkpoint.has("masks")) set_masks(get_masks(checkpoint.section("masks"), masks_or_all()));
+    get_tensors(checkpoint, trained());
     for_each_stateful([&](const char* role, auto& policy) {
       ByteReader reader = checkpoint.section(std::string("policy ") + role);
       policy.load(reader);
       reader.expect_end();
     });
-  }
-
-  void restore_masks(ByteReader reader) {
-    const OpMasks all = masks_or_all();
-    if (const auto count = reader.get<std::uint64_t>(); count != all.size()) {
-      reader.fail("found " + std::to_string(count) + " masks, expected " + std::to_string(all.size()));
-    }
-    OpMasks masks;
-    for (const std::vector<bool>& whole : all) {
-      const auto values = reader.get_vector<std::uint8_t>();
-      if (values.size() != whole.size()) {
-        reader.fail("found a mask of " + std::to_string(values.size()) + " ops, expected " +
-                    std::to_string(whole.size()));
-      }
-      masks.emplace_back(values.begin(), values.end());
-    }
-    reader.expect_end();
-    set_masks(masks);
   }
 
   template <class F>
@@ -953,9 +884,7 @@ class SearchGraph {
       next.val_state = {plan.val_state_after.pass + 1, 0};
       for (const Split split : all_splits) {
         if (!pruned[split].pruned) continue;
-        output_.log().info("pruned {}: {} of {} samples leave, b {:.3f}", name_of(split), pruned[split].removed,
-                           pruned[split].removed + static_cast<std::int64_t>(pruned[split].kept.size()),
-                           pruned[split].balance);
+        output_.pruned(split, pruned[split]);
         // Windows tile the search: survivors start anew. No step is under way at a pruning boundary.
         next.histories[split].emplace((*next.lists)[split]);
         state_.histories[split] = next.histories[split];
@@ -1001,18 +930,18 @@ class SearchGraph {
   /// False where the run was killed before its first checkpoint: it then starts from the beginning.
   bool load_checkpoint() {
     if (store_.list().empty()) {
-      output_.log().info("no checkpoint yet: the search starts from its beginning");
+      output_.info("no checkpoint yet: the search starts from its beginning");
       return false;
     }
     CheckpointStore::Loaded loaded = store_.load_newest();
-    for (const auto& damaged : loaded.damaged) output_.log().warn("{}; using the one before it", damaged.reason);
+    for (const auto& damaged : loaded.damaged) output_.warn(damaged.reason + "; using the one before it");
     require_same_identity(loaded.checkpoint.identity(), identity_, loaded.entry.path.string());
     state_ = get_state(loaded.checkpoint);
     ByteReader derived = loaded.checkpoint.section("derived");
     stopped_ = derived.get<bool>();
     if (const std::string text = derived.get_string(); !text.empty()) genotype_ = Space::from_text(text);
-    output_.log().info("continuing after epoch {}, step {} ({})", state_.epoch, state_.step,
-                       loaded.entry.path.string());
+    output_.info("continuing after epoch " + std::to_string(state_.epoch) + ", step " + std::to_string(state_.step) +
+                 " (" + loaded.entry.path.string() + ")");
     checkpoint_.emplace(std::move(loaded.checkpoint));
     return true;
   }

@@ -20,6 +20,14 @@ std::string describe(const ProgramFacts& facts, const std::string& program) {
       .dump(2);
 }
 
+/// The last line of config.toml, for who reads it: options alone do not say whose they are.
+std::string policies_comment(const ProgramFacts& facts) {
+  std::string line = "# policies:";
+  for (const auto& [role, name] : facts.policies) line += " " + role + " " + name + ",";
+  line.back() = '\n';
+  return line;
+}
+
 /// What a checkpoint must agree with before a search goes on from it.
 Identity identity_of(const ProgramFacts& facts, const OptionTable& table) {
   Identity identity{{"space", facts.space}};
@@ -68,7 +76,7 @@ int run_checked(const SearchProgram& program, std::span<const char* const> argum
       asked = table.read_command_line(arguments, facts.recipe, facts.space);
     }
   }
-  const std::string config = table.to_toml(facts.recipe, facts.space);
+  const std::string config = table.to_toml(facts.recipe, facts.space) + "\n" + policies_comment(facts);
   if (asked.dry_run) {
     const std::string plan = program.plan();  // first: it may refuse
     std::cout << config << "\n" << plan;
@@ -82,6 +90,16 @@ int run_checked(const SearchProgram& program, std::span<const char* const> argum
 }
 
 }  // namespace
+
+void add_options(OptionTable& table, RunOptions& run, DataOptions& data) {
+  table.add("run", "", run);
+  table.add("data", "", data);
+}
+
+void add_options(OptionTable& table, WeightOptions& weights, ArchOptions& alpha) {
+  table.add("weights", "w", weights);
+  table.add("alpha", "alpha", alpha);
+}
 
 std::string describe_steps(const SearchData& data, const RunOptions& run) {
   const auto size = static_cast<std::int64_t>(data.lists.train.size());

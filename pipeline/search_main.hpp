@@ -47,19 +47,19 @@ struct SearchProgram {
 /// Exit code 0; 1 for a failure; 2 for bad input; 128 + n after signal n. Errors are one line on stderr.
 int run_search_program(const SearchProgram& program, std::span<const char* const> arguments);
 
+// The options that all searches have, compiled once.
+void add_options(OptionTable& table, RunOptions& run, DataOptions& data);
+void add_options(OptionTable& table, WeightOptions& weights, ArchOptions& alpha);
+
 /// One line for the steps a search of this length takes.
 std::string describe_steps(const SearchData& data, const RunOptions& run);
 
-/// main() of a search program.
+/// All options of a search and its presets; `options` must outlive the table.
 template <class Method>
-int search_main(const std::string& recipe, int argc, char** argv) {
-  SearchOptions<Method> options;
-  OptionTable table;
-  table.add("run", "", options.run);
-  table.add("data", "", options.data);
+void add_options(OptionTable& table, SearchOptions<Method>& options) {
+  add_options(table, options.run, options.data);
   table.add("supernet", "", options.space);
-  table.add("weights", "w", options.weights);
-  table.add("alpha", "alpha", options.alpha);
+  add_options(table, options.weights, options.alpha);
   Method::for_each_role([&]<class Role, class Policy>() {
     table.add(Role::name, Role::name, options.policies[boost::hana::type_c<Role>]);
   });
@@ -72,6 +72,14 @@ int search_main(const std::string& recipe, int argc, char** argv) {
       for (const Preset& preset : Policy::presets(Method::Space::name)) table.add_preset(preset);
     }
   });
+}
+
+/// main() of a search program.
+template <class Method>
+int search_main(const std::string& recipe, int argc, char** argv) {
+  SearchOptions<Method> options;
+  OptionTable table;
+  add_options(table, options);
   const SearchProgram program{
       .facts = {.recipe = recipe, .space = Method::Space::name, .policies = Method::names()},
       .table = &table,

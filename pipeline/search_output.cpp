@@ -1,3 +1,4 @@
+#include <flowdarts/pipeline/run_directory/log.hpp>
 #include <flowdarts/pipeline/search_output.hpp>
 
 #include <nlohmann/json.hpp>
@@ -175,6 +176,36 @@ void SearchOutput::epoch(const EpochRecord& record, const std::string& genotype_
                         .train_left = static_cast<std::int64_t>(close.plan->request.lists->train.size()),
                         .val_left = static_cast<std::int64_t>(close.plan->request.lists->val.size())},
                        seconds);
+}
+
+void SearchOutput::info(const std::string& line) {
+  log_->info("{}", line);
+}
+
+void SearchOutput::warn(const std::string& line) {
+  log_->warn("{}", line);
+}
+
+void SearchOutput::images(const Dataset& dataset, const SampleLists& lists, int compute_threads, int loader_threads) {
+  log_->info("{} images of {} classes; T {}, V {}; {} threads, {} of them load", dataset.size(), dataset.classes(),
+             lists.train.size(), lists.val.size(), compute_threads, loader_threads);
+}
+
+void SearchOutput::cut(Split split, std::size_t kept, std::size_t before) {
+  log_->info("{} keeps {} of {} samples", name_of(split), kept, before);
+}
+
+void SearchOutput::pruned(Split split, const PruneReport& report) {
+  log_->info("pruned {}: {} of {} samples leave, b {:.3f}", name_of(split), report.removed,
+             report.removed + static_cast<std::int64_t>(report.kept.size()), report.balance);
+}
+
+void SearchOutput::interrupted(std::int64_t epochs, std::int64_t steps) {
+  if (steps > 0) {
+    log_->info("interrupted in epoch {} after step {}; --resume continues there", epochs + 1, steps);
+  } else {
+    log_->info("interrupted after epoch {}; --resume continues there", epochs);
+  }
 }
 
 void SearchOutput::fail(const std::string& reason) {

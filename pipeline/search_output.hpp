@@ -3,11 +3,11 @@
 
 #include <flowdarts/pipeline/messages.hpp>
 #include <flowdarts/pipeline/options.hpp>
-#include <flowdarts/pipeline/run_directory/log.hpp>
 #include <flowdarts/pipeline/run_directory/metrics.hpp>
 #include <flowdarts/pipeline/run_directory/progress.hpp>
 #include <flowdarts/pipeline/run_directory/run_directory.hpp>
 #include <flowdarts/pipeline/run_directory/tensorboard.hpp>
+#include <flowdarts/stages/load/dataset.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -17,6 +17,10 @@
 #include <string>
 #include <utility>
 #include <vector>
+
+namespace spdlog {
+class logger;
+}
 
 namespace flowdarts {
 
@@ -55,7 +59,15 @@ class SearchOutput {
   /// Says in log.txt why the search failed; on the terminal its program does.
   void fail(const std::string& reason);
 
-  [[nodiscard]] spdlog::logger& log() { return *log_; }
+  // Lines of the log. Compiled once: what a search formats itself, each of its programs would instantiate.
+  void info(const std::string& line);
+  void warn(const std::string& line);
+  void images(const Dataset& dataset, const SampleLists& lists, int compute_threads, int loader_threads);
+  void cut(Split split, std::size_t kept, std::size_t before);
+  void pruned(Split split, const PruneReport& report);
+  /// After so many epochs and, of the next one, steps.
+  void interrupted(std::int64_t epochs, std::int64_t steps);
+
   [[nodiscard]] const RunDirectory& directory() const { return directory_; }
 
  private:

@@ -46,6 +46,9 @@ struct FeatureInformation {
                           {"last-norm", "true"}}},
               quick};
     }
+    if (space == "mobilenet") {
+      return {{.name = "paper", .values = {{"importance-images", "600"}, {"w-nesterov", "true"}}}, quick};
+    }
     return {{.name = "paper",
              .values = {{"epochs", "30"},
                         {"importance-images", "200"},

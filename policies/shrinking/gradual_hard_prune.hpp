@@ -34,7 +34,7 @@ struct GradualHardPrune {
 
   /// On the DARTS space, for which the paper has no setting, an edge has as many ops as P-DARTS' stages leave.
   static std::vector<Preset> presets(std::string_view space) {
-    std::vector<Preset> presets = WarmUp::presets();
+    std::vector<Preset> presets = WarmUp::presets(space);
     const bool eight = space == "darts";
     for (Preset& preset : presets) {
       preset.values.emplace_back("shrink-keep-first", eight ? "5" : "3");

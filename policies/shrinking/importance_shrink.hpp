@@ -49,6 +49,11 @@ struct ImportanceShrink {
                           {"last-norm", "true"}}},
               quick};
     }
+    // The paper knows nothing of this space: an op of a layer goes in a step, as on NAS-Bench-201 one of an edge.
+    if (space == "mobilenet") {
+      return {{.name = "paper", .values = {{"shrink-steps", "6"}, {"shrink-interval", "2"}, {"w-nesterov", "true"}}},
+              {.name = "quick", .values = {{"shrink-steps", "6"}, {"shrink-interval", "1"}, {"w-nesterov", "true"}}}};
+    }
     return {{.name = "paper",
              .values = {{"epochs", "30"},
                         {"shrink-steps", "4"},

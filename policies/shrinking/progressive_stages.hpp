@@ -29,7 +29,7 @@ struct ProgressiveStages {
   using role = roles::Shrinking;
   static constexpr const char* name = "ProgressiveStages";
   static constexpr auto provides = capabilities<tags::stochastic, tags::shrinks_on_schedule>;
-  static constexpr auto needs = capabilities<tags::maskable>;
+  static constexpr auto needs = capabilities<tags::maskable, tags::any_depth>;
   struct Options {
     BOOST_HANA_DEFINE_STRUCT(
         Options, (Option<std::int64_t, "cells that a stage has more than the one before it", 6, AtLeast{0}>, deeper),

@@ -48,7 +48,7 @@ class SoftPrune {
 
   explicit SoftPrune(const Options& options = {}) : warm_up_(options.warm_up, options.skip_dropout) {}
 
-  static std::vector<Preset> presets(std::string_view /* space */) { return WarmUp::presets(); }
+  static std::vector<Preset> presets(std::string_view space) { return WarmUp::presets(space); }
 
   void check(std::int64_t epochs) const { warm_up_.check(epochs, 1); }
   [[nodiscard]] bool trains_alpha(std::int64_t epoch, std::int64_t /* epochs */) const { return warm_up_.over(epoch); }

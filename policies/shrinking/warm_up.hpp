@@ -4,6 +4,7 @@
 #include <flowdarts/spaces/support/error.hpp>
 #include <flowdarts/spaces/support/preset.hpp>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -28,8 +29,13 @@ class WarmUp {
     }
   }
 
-  /// The paper's settings (VP-DARTS, section 4.1) and small ones.
-  static std::vector<Preset> presets() {
+  /// The paper's settings (VP-DARTS, section 4.1) and small ones. The MobileNet-like space, of which it says nothing,
+  /// keeps its own number of epochs: the same part of them is warm-up.
+  static std::vector<Preset> presets(std::string_view space) {
+    if (space == "mobilenet") {
+      return {{.name = "paper", .values = {{"shrink-warm-up", "12"}, {"shrink-skip-dropout", "0.2"}}},
+              {.name = "quick", .values = {{"shrink-warm-up", "4"}}}};
+    }
     return {{.name = "paper",
              .values = {{"epochs", "50"},
                         {"w-nesterov", "true"},

@@ -21,7 +21,8 @@ namespace flowdarts {
 class Darts {
  public:
   static constexpr const char* name = "darts";
-  static constexpr auto provides = capabilities<tags::two_inputs_per_node, tags::partial_channels, tags::skip_limit>;
+  static constexpr auto provides =
+      capabilities<tags::two_inputs_per_node, tags::partial_channels, tags::skip_limit, tags::any_depth>;
   static constexpr auto needs = capabilities<>;
   using Genotype = darts::Genotype;
 

@@ -63,21 +63,13 @@ void check(const Tensor& x, const Tensor& weight, const DepthwiseOptions& option
               x.sizes(), " padded by ", options.padding);
 }
 
-// Calls f(image, rows) for the rows [begin, end) of images that follow one another.
+// Calls f(rows) for parts of all rows of `images`, on all threads.
 template <class F>
-void for_images(std::int64_t begin, std::int64_t end, std::int64_t height, const F& f) {
-  while (begin < end) {
-    const RowRange rows{begin % height, std::min(height, begin % height + end - begin)};
-    f(begin / height, rows);
-    begin += rows.end - rows.begin;
-  }
-}
-
-// The same for all rows of `images`, on all threads.
-template <class F>
-void for_images_in_parallel(std::int64_t images, std::int64_t height, std::int64_t row_size, const F& f) {
+void for_rows_in_parallel(std::int64_t images, std::int64_t height, std::int64_t row_size, const F& f) {
   at::parallel_for(0, images * height, std::max<std::int64_t>(1, task_size / row_size),
-                   [&](std::int64_t begin, std::int64_t end) { for_images(begin, end, height, f); });
+                   [&](std::int64_t begin, std::int64_t end) {
+                     f(RowRange{begin, end});
+                   });
 }
 
 // [C * m, 1, k, k] to [k * k, C * m] in the type sums are taken in.
@@ -92,15 +84,12 @@ Tensor input_gradient(const Tensor& g, const Tensor& x, const Tensor& weight, co
 #endif
   Tensor dx = mixed_op::empty_channels_last(x.sizes(), x);
   const Tensor taps = tap_major(weight);
-  const std::int64_t in_image = shape.height * shape.width * shape.channels;
-  const std::int64_t out_image = shape.out_height() * shape.out_width() * shape.out_channels();
   mixed_op::with_type(x.scalar_type(), [&]<class T>() {
-    for_images_in_parallel(
-        x.size(0), shape.height, shape.width * shape.channels, [&](std::int64_t image, RowRange rows) {
-          mixed_op::depthwise_input_gradient(
-              mixed_op::elements<T>(g) + image * out_image, mixed_op::elements<T>(x) + image * in_image,
-              mixed_op::elements<Compute<T>>(taps), shape, rows, mixed_op::mutable_elements<T>(dx) + image * in_image);
-        });
+    for_rows_in_parallel(x.size(0), shape.height, shape.width * shape.channels, [&](RowRange rows) {
+      mixed_op::depthwise_input_gradient(mixed_op::elements<T>(g), mixed_op::elements<T>(x),
+                                         mixed_op::elements<Compute<T>>(taps), shape, rows,
+                                         mixed_op::mutable_elements<T>(dx));
+    });
   });
   return dx;
 }
@@ -109,23 +98,17 @@ Tensor weight_gradient(const Tensor& g, const Tensor& x, const Tensor& weight, c
 #ifdef FLOWDARTS_CUDA
   if (x.is_cuda()) return mixed_op::depthwise_weight_gradient_on_gpu(g, x, shape).to(weight.scalar_type());
 #endif
-  const std::int64_t height = shape.out_height();
-  const std::int64_t in_image = shape.height * shape.width * shape.channels;
-  const std::int64_t out_image = height * shape.out_width() * shape.out_channels();
   const std::int64_t size = shape.taps() * shape.out_channels();
   // Parts depend on shapes alone and are added in their order: the same sum for any number of threads.
-  const std::int64_t rows = x.size(0) * height;
+  const std::int64_t rows = x.size(0) * shape.out_height();
   const std::int64_t parts = std::clamp<std::int64_t>(rows / part_rows, 1, max_parts);
   std::vector<double> sums(static_cast<std::size_t>(parts * size), 0.0);
   mixed_op::with_type(x.scalar_type(), [&]<class T>() {
     at::parallel_for(0, parts, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t part = begin; part < end; ++part) {
-        for_images(part * rows / parts, (part + 1) * rows / parts, height,
-                   [&](std::int64_t image, RowRange image_rows) {
-                     mixed_op::depthwise_weight_gradient(mixed_op::elements<T>(g) + image * out_image,
-                                                         mixed_op::elements<T>(x) + image * in_image, shape, image_rows,
-                                                         sums.data() + part * size);
-                   });
+        const RowRange own{part * rows / parts, (part + 1) * rows / parts};
+        mixed_op::depthwise_weight_gradient(mixed_op::elements<T>(g), mixed_op::elements<T>(x), shape, own,
+                                            sums.data() + part * size);
       }
     });
   });
@@ -143,18 +126,14 @@ Tensor convolve(const Tensor& x, const Tensor& weight, const DepthwiseShape& sha
 #ifdef FLOWDARTS_CUDA
   if (x.is_cuda()) return mixed_op::depthwise_on_gpu(x, tap_major(weight), shape);
 #endif
-  const std::int64_t in_image = shape.height * shape.width * shape.channels;
-  const std::int64_t out_image = shape.out_height() * shape.out_width() * shape.out_channels();
   Tensor out =
       mixed_op::empty_channels_last({x.size(0), shape.out_channels(), shape.out_height(), shape.out_width()}, x);
   const Tensor taps = tap_major(weight);
   mixed_op::with_type(x.scalar_type(), [&]<class T>() {
-    for_images_in_parallel(x.size(0), shape.out_height(), shape.out_width() * shape.out_channels(),
-                           [&](std::int64_t image, RowRange rows) {
-                             mixed_op::depthwise(mixed_op::elements<T>(x) + image * in_image,
-                                                 mixed_op::elements<Compute<T>>(taps), shape, rows,
-                                                 mixed_op::mutable_elements<T>(out) + image * out_image);
-                           });
+    for_rows_in_parallel(x.size(0), shape.out_height(), shape.out_width() * shape.out_channels(), [&](RowRange rows) {
+      mixed_op::depthwise(mixed_op::elements<T>(x), mixed_op::elements<Compute<T>>(taps), shape, rows,
+                          mixed_op::mutable_elements<T>(out));
+    });
   });
   return out;
 }

@@ -39,6 +39,17 @@ std::int64_t floor_divide(std::int64_t a, std::int64_t b) {
   return a >= 0 ? a / b : -((-a + b - 1) / b);
 }
 
+// Calls f(image, begin, end) for the rows of each image, `band` of them at a time.
+template <class F>
+HWY_INLINE void for_bands(RowRange rows, std::int64_t height, std::int64_t band, const F& f) {
+  while (rows.begin < rows.end) {
+    const std::int64_t image = rows.begin / height, begin = rows.begin % height;
+    const std::int64_t end = std::min({height, begin + band, begin + rows.end - rows.begin});
+    f(image, begin, end);
+    rows.begin += end - begin;
+  }
+}
+
 // How many of `rows` to do at a time, each `step` rows of a plane apart, so that planes keep to kPlaneBytes.
 std::int64_t band_rows(std::int64_t rows, std::int64_t row_bytes, std::int64_t reach, std::int64_t step) {
   const std::int64_t fit = (kPlaneBytes / row_bytes - reach) / step + 1;
@@ -201,19 +212,21 @@ void forward_of(const T* x, const Compute<T>* weight, const DepthwiseShape& shap
   const std::int64_t out_width = shape.out_width(), out_channels = shape.out_channels();
   const Tile tile = tile_of(shape.kernel, shape.dilation, shape.stride, out_width);
   const std::int64_t columns = (round_up(out_width, kPixels * tile.apart) - 1) * shape.stride + shape.reach();
-  const std::int64_t band = band_rows(rows.end - rows.begin, columns * HWY_MAX_BYTES, shape.reach(), shape.stride);
+  const std::int64_t most_rows = std::min(rows.end - rows.begin, shape.out_height());
+  const std::int64_t band = band_rows(most_rows, columns * HWY_MAX_BYTES, shape.reach(), shape.stride);
   const auto plane = allocate<A>(((band - 1) * shape.stride + shape.reach()) * columns * HWY_LANES(A));
   const auto weights = allocate<A>(shape.taps() * HWY_LANES(A));
   std::vector<std::int64_t> offsets;
   for (std::int64_t y = 0; y < shape.kernel; ++y) {
     for (std::int64_t k = 0; k < shape.kernel; k += tile.taps) offsets.push_back((y * columns + k) * shape.dilation);
   }
-  for (std::int64_t begin = rows.begin; begin < rows.end; begin += band) {
-    const std::int64_t end = std::min(begin + band, rows.end);
+  const auto run_band = [&](std::int64_t number, std::int64_t begin, std::int64_t end) HWY_ATTR {
+    const T* from = x + number * shape.in_image();
+    T* to_image = out + number * shape.out_image();
     const Window window{begin * shape.stride - shape.padding, -shape.padding, columns};
     for_channel_blocks<A>(shape.channels, [&](auto d, std::int64_t c) HWY_ATTR {
       constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(decltype(d)()));
-      const Image<T> image{x + c, shape.height, shape.width, shape.channels, 1};
+      const Image<T> image{from + c, shape.height, shape.width, shape.channels, 1};
       std::int64_t filled = 0;
       for (std::int64_t j = 0; j < shape.multiplier; ++j) {
         const std::int64_t channel = c * shape.multiplier + j;
@@ -226,7 +239,7 @@ void forward_of(const T* x, const Compute<T>* weight, const DepthwiseShape& shap
             const std::int64_t needed = std::max(first + shape.reach(), filled);
             fill_rows(d, image, window, filled, needed, shape.relu_input, plane.get());
             filled = needed;
-            T* HWY_RESTRICT to = out + y * out_width * out_channels + channel;
+            T* HWY_RESTRICT to = to_image + y * out_width * out_channels + channel;
             correlate<row_taps>(d, plane.get() + first * columns * lanes, offsets, weights.get(), shape.stride,
                                 tile.apart, out_width, [&](std::int64_t i, auto sum) HWY_ATTR {
                                   store_lanes(sum, d, to + i * out_channels, shape.multiplier);
@@ -235,7 +248,8 @@ void forward_of(const T* x, const Compute<T>* weight, const DepthwiseShape& shap
         });
       }
     });
-  }
+  };
+  for_bands(rows, shape.out_height(), band, run_band);
 }
 
 // The taps that reach the pixels of dx whose row and column leave the remainders `row` and `column` modulo the stride.
@@ -278,15 +292,17 @@ void input_gradient_of(const T* g, const T* x, const Compute<T>* weight, const D
   const std::int64_t columns = round_up((shape.width + stride - 1) / stride, kPixels * tile.apart) +
                                (stride - 1 + shape.padding) / stride - first_column;
   const std::int64_t reach = (shape.reach() + stride - 1) / stride + 1;
-  const std::int64_t band =
-      band_rows((rows.end - rows.begin + stride - 1) / stride, columns * shape.multiplier * HWY_MAX_BYTES, reach, 1) *
-      stride;
+  const std::int64_t band = band_rows((std::min(rows.end - rows.begin, shape.height) + stride - 1) / stride,
+                                      columns * shape.multiplier * HWY_MAX_BYTES, reach, 1) *
+                            stride;
   const std::int64_t plane_pixels = (band / stride + 1 + reach) * columns;
   const auto planes = allocate<A>(shape.multiplier * plane_pixels * HWY_LANES(A));
   const auto weights = allocate<A>(taps * HWY_LANES(A));
   const std::vector<Phase> phases = phases_of(shape, tile, first_column, columns, plane_pixels);
-  for (std::int64_t begin = rows.begin; begin < rows.end; begin += band) {
-    const std::int64_t end = std::min(begin + band, rows.end);
+  const auto run_band = [&](std::int64_t number, std::int64_t begin, std::int64_t end) HWY_ATTR {
+    const T* g_image = g + number * shape.out_image();
+    const T* x_image = shape.relu_input ? x + number * shape.in_image() : nullptr;
+    T* dx_image = dx + number * shape.in_image();
     const std::int64_t first_row = floor_divide(begin + shape.padding + 1 - shape.reach(), stride);
     const Window window{first_row, first_column, columns};
     for_channel_blocks<A>(channels, [&](auto d, std::int64_t c) HWY_ATTR {
@@ -304,8 +320,8 @@ void input_gradient_of(const T* g, const T* x, const Compute<T>* weight, const D
           for (std::int64_t y = begin + (phase.row - begin % stride + stride) % stride; y < end; y += stride) {
             const std::int64_t needed = std::max((y + shape.padding) / stride - first_row + 1, filled);
             for (std::int64_t j = 0; j < shape.multiplier; ++j) {
-              const Image<T> image{g + c * shape.multiplier + j, shape.out_height(), shape.out_width(), out_channels,
-                                   shape.multiplier};
+              const Image<T> image{g_image + c * shape.multiplier + j, shape.out_height(), shape.out_width(),
+                                   out_channels, shape.multiplier};
               fill_rows(d, image, window, filled, needed, false, planes.get() + j * plane_pixels * lanes);
             }
             filled = needed;
@@ -314,15 +330,16 @@ void input_gradient_of(const T* g, const T* x, const Compute<T>* weight, const D
                                 phase_weights, 1, tile.apart, count, [&](std::int64_t i, auto sum) HWY_ATTR {
                                   const std::int64_t at = first + i * stride * channels;
                                   if (shape.relu_input)
-                                    sum = hn::IfThenElseZero(hn::Gt(load(d, x + at), hn::Zero(d)), sum);
-                                  store(sum, d, dx + at);
+                                    sum = hn::IfThenElseZero(hn::Gt(load(d, x_image + at), hn::Zero(d)), sum);
+                                  store(sum, d, dx_image + at);
                                 });
           }
         });
         phase_weights += static_cast<std::int64_t>(phase.taps.size()) * lanes;
       }
     });
-  }
+  };
+  for_bands(rows, shape.height, band, run_band);
 }
 
 // Where a sum over pixels of one tap and one vector of channels goes.
@@ -442,7 +459,8 @@ void weight_gradient_of(const T* g, const T* x, const DepthwiseShape& shape, Row
   // A kernel of 3 has kTaps taps: all at once are faster than row by row.
   const Tile tile = shape.taps() <= kTaps ? Tile{} : tile_of(shape.kernel, shape.dilation, stride, out_width);
   const std::int64_t columns = (out_width - 1) * stride + shape.reach();
-  const std::int64_t band = band_rows(rows.end - rows.begin, columns * HWY_MAX_BYTES, shape.reach(), stride);
+  const std::int64_t band =
+      band_rows(std::min(rows.end - rows.begin, shape.out_height()), columns * HWY_MAX_BYTES, shape.reach(), stride);
   const std::int64_t span_rows = std::min(std::max<std::int64_t>(1, kSpan / out_width), band);
   const auto plane = allocate<A>(((band - 1) * stride + shape.reach()) * columns * HWY_LANES(A));
   const auto g_plane = allocate<A>(multiplier > 1 ? span_rows * out_width * HWY_LANES(A) : 1);
@@ -450,12 +468,13 @@ void weight_gradient_of(const T* g, const T* x, const DepthwiseShape& shape, Row
   for (std::int64_t y = 0; y < shape.kernel; ++y) {
     for (std::int64_t k = 0; k < shape.kernel; k += tile.taps) offsets.push_back((y * columns + k) * shape.dilation);
   }
-  for (std::int64_t begin = rows.begin; begin < rows.end; begin += band) {
-    const std::int64_t end = std::min(begin + band, rows.end);
+  const auto run_band = [&](std::int64_t number, std::int64_t begin, std::int64_t end) HWY_ATTR {
+    const T* x_image = x + number * shape.in_image();
+    const T* g_image = g + number * shape.out_image();
     const Window window{begin * stride - shape.padding, -shape.padding, columns};
     for_channel_blocks<A>(shape.channels, [&](auto d, std::int64_t c) HWY_ATTR {
       constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(decltype(d)()));
-      const Image<T> image{x + c, shape.height, shape.width, shape.channels, 1};
+      const Image<T> image{x_image + c, shape.height, shape.width, shape.channels, 1};
       std::int64_t filled = 0;
       for (std::int64_t top = begin; top < end; top += span_rows) {
         const std::int64_t bottom = std::min(top + span_rows, end);
@@ -477,19 +496,20 @@ void weight_gradient_of(const T* g, const T* x, const DepthwiseShape& shape, Row
           }
         };
         if (multiplier == 1) {
-          add(Span<T>{g + top * out_width * out_channels + c, out_width * out_channels, out_channels, bottom - top, 0,
-                      0},
+          add(Span<T>{g_image + top * out_width * out_channels + c, out_width * out_channels, out_channels,
+                      bottom - top, 0, 0},
               c);
           continue;
         }
         for (std::int64_t channel = c * multiplier; channel < (c + 1) * multiplier; ++channel) {
-          fill_rows(d, Image<T>{g + channel, shape.out_height(), out_width, out_channels, multiplier},
+          fill_rows(d, Image<T>{g_image + channel, shape.out_height(), out_width, out_channels, multiplier},
                     Window{top, 0, out_width}, 0, bottom - top, false, g_plane.get());
           add(Span<A>{g_plane.get(), out_width * lanes, lanes, bottom - top, 0, 0}, channel);
         }
       }
     });
-  }
+  };
+  for_bands(rows, shape.out_height(), band, run_band);
 }
 
 // HWY_EXPORT takes plain functions: one of each kind a type.

@@ -311,7 +311,7 @@ class LayerFunction : public torch::autograd::Function<LayerFunction> {
 
 }  // namespace
 
-Tensor FusedLayer::forward(const Tensor& x, const Tensor& op_weights) {
+Tensor FusedLayer::mix(const Tensor& x, const Tensor& op_weights) {
   mixed_op::check_activations("a fused layer", x, /*takes_gpu=*/false);
   auto plan = std::make_shared<LayerPlan>();
   plan->shape = shape();
@@ -329,7 +329,6 @@ Tensor FusedLayer::forward(const Tensor& x, const Tensor& op_weights) {
       variables.insert(variables.end(), {weight, norm->weight(), norm->bias()});
     }
   }
-  TORCH_CHECK(!plan->branches.empty(), "a fused layer: found no op to run");
   return LayerFunction::apply(torch::TensorList(variables), std::shared_ptr<const LayerPlan>(std::move(plan)));
 }
 

@@ -14,9 +14,10 @@ class FusedLayer : public CandidateLayer {
  public:
   using CandidateLayer::CandidateLayer;
 
+ private:
   /// x [B, in, H, W], float32, float64 or bfloat16, CPU; op_weights [1, columns]. Returns [B, out, H', W'],
-  /// channels-last. Differentiable once. For layers that run any op.
-  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& op_weights);
+  /// channels-last. Differentiable once.
+  torch::Tensor mix(const torch::Tensor& x, const torch::Tensor& op_weights) override;
 };
 
 }  // namespace flowdarts::mobilenet

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <flowdarts/spaces/mobilenet/draw.hpp>
 #include <flowdarts/spaces/mobilenet/space.hpp>
 #include <flowdarts/spaces/mobilenet/supernet.hpp>
@@ -54,6 +55,12 @@ void Mobilenet::check_image_size(int image_size) const {
   throw InputError("--image-size: found " + std::to_string(image_size) + ", expected at least " +
                    std::to_string((1 << halvings) + 1) + ": the supernet halves the resolution " +
                    std::to_string(halvings) + " times (--stem-stride " + std::to_string(stem_stride_) + ")");
+}
+
+void Mobilenet::check_channels() const {
+  if (*std::ranges::min_element(widths_.stages.begin() + 1, widths_.stages.end()) > 1) return;
+  throw InputError("--widths: found " + mobilenet::to_string(widths_) +
+                   ", expected at least 2 in stages 1 to 6: channel variance needs at least two channels");
 }
 
 std::shared_ptr<Supernet> Mobilenet::make_supernet(std::int64_t classes, int image_size, SupernetForm form) const {

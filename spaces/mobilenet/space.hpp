@@ -33,6 +33,8 @@ class Mobilenet {
         (Option<std::int64_t, "stride of the stem: 2, or 1 for small images", 2, Closed{1, 2}>, stem_stride));
   };
 
+  /// The column of the op that adds nothing to its layer: `skip`. Layers of six ops have none.
+  static constexpr std::int64_t none_column() { return mobilenet::conv_op_count; }
   /// Every layer keeps one op.
   [[nodiscard]] static std::vector<OpGroup> op_groups();
 
@@ -46,6 +48,9 @@ class Mobilenet {
   /// Throws InputError unless images of this side can be searched with: so large that more than one pixel is left
   /// behind the last layer.
   void check_image_size(int image_size) const;
+
+  /// Throws InputError where a candidate would have one channel: what measures spread over channels needs two.
+  void check_channels() const;
 
   /// images are image_size x image_size; throws as check_image_size, and InputError for an oracle in bf16.
   [[nodiscard]] std::shared_ptr<Supernet> make_supernet(std::int64_t classes, int image_size,

@@ -11,29 +11,10 @@ class OracleLayer : public CandidateLayer {
  public:
   using CandidateLayer::CandidateLayer;
 
-  /// op_weights [1, columns].
-  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& op_weights) {
-    // One unbind: its backward fills in the zeros of the ops that were not run.
-    const std::vector<torch::Tensor> weights = op_weights.flatten().unbind();
-    torch::Tensor sum;
-    for (std::size_t op = 0; op < conv_op_count; ++op) {
-      if (!runs(op)) continue;
-      const torch::Tensor output = candidate(op)->forward(x);
-      if (observer_) show(op, shape().keeps_shape() ? output + x : output);
-      add_term(sum, output * weights[op]);
-    }
-    if (observer_ && skip_left()) show(conv_op_count, x);
-    return shape().keeps_shape() ? sum + x : sum;
-  }
-
-  void set_output_observer(const OutputObserver& observer) { observer_ = observer; }
-
  private:
-  void show(std::size_t op, const torch::Tensor& output) const {
-    observer_(static_cast<std::size_t>(layer()), 0, static_cast<std::int64_t>(op), output);
+  torch::Tensor mix(const torch::Tensor& x, const torch::Tensor& op_weights) override {
+    return mix_op_by_op(x, op_weights);
   }
-
-  OutputObserver observer_;
 };
 
 /// The layers around the choices, in the precision of their input.
@@ -80,12 +61,10 @@ torch::Tensor run(Backbone<Layer, Layers>& backbone, const torch::Tensor& images
                   const std::vector<torch::Tensor>& op_weights) {
   check_op_weights(op_weights);
   std::vector<torch::Tensor> unread;
-  const torch::Tensor logits =
-      backbone.forward(images, [&](Layer& layer, std::size_t number, const torch::Tensor& x) -> torch::Tensor {
-        if (layer.runs_any()) return layer.forward(x, op_weights[number]);
-        unread.push_back(op_weights[number].flatten());
-        return x;
-      });
+  const torch::Tensor logits = backbone.forward(images, [&](Layer& layer, std::size_t number, const torch::Tensor& x) {
+    if (!layer.runs_any()) unread.push_back(op_weights[number].flatten());
+    return layer.forward(x, op_weights[number]);
+  });
   // Op weights that no layer reads have a gradient of 0, too, and not none.
   return unread.empty() ? logits : logits + 0 * torch::cat(unread).sum();
 }
@@ -119,6 +98,10 @@ void OracleSupernet::set_masks(const std::vector<torch::Tensor>& masks) {
   mask(*backbone_, masks);
 }
 
+void OracleSupernet::set_skip_dropout(const SkipDropout& dropout) {
+  backbone_->for_each_layer([&](OracleLayer& layer, std::size_t) { layer.set_skip_dropout(dropout); });
+}
+
 void OracleSupernet::set_output_observer(OutputObserver observer) {
   backbone_->for_each_layer([&](OracleLayer& layer, std::size_t) { layer.set_output_observer(observer); });
 }
@@ -129,7 +112,8 @@ FusedSupernet::FusedSupernet(const SupernetSpec& spec, Precision precision)
 FusedSupernet::~FusedSupernet() = default;
 
 torch::Tensor FusedSupernet::forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) {
-  return run(*backbone_, precision_ == Precision::bf16 ? images.to(torch::kBFloat16) : images, op_weights);
+  const bool in_bf16 = precision_ == Precision::bf16 && !shows_;
+  return run(*backbone_, in_bf16 ? images.to(torch::kBFloat16) : images, op_weights);
 }
 
 std::vector<ArchShape> FusedSupernet::arch_shapes() const {
@@ -142,6 +126,15 @@ void FusedSupernet::set_statistics_updates(bool enabled) {
 
 void FusedSupernet::set_masks(const std::vector<torch::Tensor>& masks) {
   mask(*backbone_, masks);
+}
+
+void FusedSupernet::set_skip_dropout(const SkipDropout& dropout) {
+  backbone_->for_each_layer([&](FusedLayer& layer, std::size_t) { layer.set_skip_dropout(dropout); });
+}
+
+void FusedSupernet::set_output_observer(OutputObserver observer) {
+  shows_ = static_cast<bool>(observer);
+  backbone_->for_each_layer([&](FusedLayer& layer, std::size_t) { layer.set_output_observer(observer); });
 }
 
 }  // namespace flowdarts::mobilenet

@@ -43,14 +43,17 @@ class OracleSupernet : public Supernet {
   explicit OracleSupernet(const SupernetSpec& spec);
   ~OracleSupernet() override;
 
-  /// op_weights: a tensor [1, columns_of(layer)] for each of the 21 layers, which share none. The gradient of `skip`
-  /// and of an op that is not run is 0.
+  /// op_weights: a tensor [1, columns_of(layer)] for each of the 21 layers, which share none. The gradient of an op
+  /// that is not run is 0, and that of `skip`, but for its dropout.
   torch::Tensor forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) override;
   [[nodiscard]] std::vector<ArchShape> arch_shapes() const override;
   void set_statistics_updates(bool enabled) override;
 
   /// Throws InputError where nothing would be left of a layer that must be there.
   void set_masks(const std::vector<torch::Tensor>& masks) override;
+  /// Behind the candidate `skip`, not behind the shortcuts of the MBConvs: a layer of input x, of whose weights `skip`
+  /// has w, gives w (dropped(x) - x) more than without dropout.
+  void set_skip_dropout(const SkipDropout& dropout) override;
   /// Shown are whole candidates: an MBConv with its shortcut, where it has one, and the layer's input for `skip`.
   void set_output_observer(OutputObserver observer) override;
 
@@ -70,10 +73,14 @@ class FusedSupernet : public Supernet {
   [[nodiscard]] std::vector<ArchShape> arch_shapes() const override;
   void set_statistics_updates(bool enabled) override;
   void set_masks(const std::vector<torch::Tensor>& masks) override;
+  void set_skip_dropout(const SkipDropout& dropout) override;
+  /// Passes that show their candidates run op by op, in float32.
+  void set_output_observer(OutputObserver observer) override;
 
  private:
   std::shared_ptr<Backbone<FusedLayer, FusedLayers>> backbone_;
   Precision precision_;
+  bool shows_ = false;
 };
 
 }  // namespace flowdarts::mobilenet

@@ -22,7 +22,7 @@ namespace flowdarts {
 class NasBench201 {
  public:
   static constexpr const char* name = "nas-bench-201";
-  static constexpr auto provides = capabilities<tags::one_op_per_edge, tags::partial_channels>;
+  static constexpr auto provides = capabilities<tags::one_op_per_edge, tags::partial_channels, tags::any_depth>;
   static constexpr auto needs = capabilities<>;
   using Genotype = nas_bench_201::Genotype;
 

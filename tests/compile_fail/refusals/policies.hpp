@@ -15,7 +15,7 @@ struct Policy {
 };
 
 struct EdgeSpace {
-  static constexpr auto provides = capabilities<tags::one_op_per_edge>;
+  static constexpr auto provides = capabilities<tags::one_op_per_edge, tags::any_depth>;
   static constexpr auto needs = capabilities<>;
 };
 
@@ -26,6 +26,12 @@ struct NodeSpace {
 
 struct PartialSpace {
   static constexpr auto provides = capabilities<tags::one_op_per_edge, tags::partial_channels>;
+  static constexpr auto needs = capabilities<>;
+};
+
+/// As the MobileNet-like space: neither can channels be parted nor cells be added.
+struct ChainSpace {
+  static constexpr auto provides = capabilities<tags::one_op_per_edge>;
   static constexpr auto needs = capabilities<>;
 };
 

@@ -39,10 +39,11 @@ using LawOps = std::vector<std::vector<int>>;
 
 /// What is true of a method beyond the laws of all.
 struct LawTraits {
-  bool narrows = false;      ///< takes ops out
-  bool to_genotype = false;  ///< until those of the genotype are all that is left
-  int left_of_row = 0;       ///< until every row has so many; 0: there is no such number
-  bool measures = false;     ///< for the record alone, where asked to
+  bool narrows = false;           ///< takes ops out
+  bool to_genotype = false;       ///< until those of the genotype are all that is left
+  int left_of_row = 0;            ///< until every row has so many; 0: there is no such number
+  bool measures = false;          ///< for the record alone, where asked to
+  std::size_t interruptions = 7;  ///< tried, each a search and its resumption
 };
 
 struct LawCase {
@@ -52,7 +53,6 @@ struct LawCase {
   std::function<std::string(const std::string& genotype)> reread;  ///< as text, from its text
   std::function<LawOps(const std::string& genotype)> ops_of;       ///< of the matrices in which ops compete
   std::vector<std::int64_t> columns;                               ///< of these
-  std::size_t interruptions = 0;                                   ///< passes in which a search is interrupted
 };
 
 /// The cases of the space a test program is for.

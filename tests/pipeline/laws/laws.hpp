@@ -47,8 +47,7 @@ class Counted : public Space {
 /// What the laws must know of a space; specialised in its folder:
 ///   static void make_small(SearchOptions& options): the space at its smallest, and the form of its mixed ops;
 ///   static LawOps ops_of(const Space::Genotype& genotype);
-///   static std::vector<std::int64_t> columns(): of each matrix in which ops compete;
-///   static constexpr std::size_t interruptions: how many places of a search are tried.
+///   static std::vector<std::int64_t> columns(): of each matrix in which ops compete.
 template <class Space>
 struct LawSpace;
 
@@ -109,8 +108,7 @@ LawCase case_of(std::string name, LawTraits traits) {
           .run = run_search<M, Space>,
           .reread = [](const std::string& text) { return Space::to_text(Space::from_text(text)); },
           .ops_of = [](const std::string& text) { return LawSpace<Space>::ops_of(Space::from_text(text)); },
-          .columns = LawSpace<Space>::columns(),
-          .interruptions = LawSpace<Space>::interruptions};
+          .columns = LawSpace<Space>::columns()};
 }
 
 }  // namespace flowdarts::testing

@@ -99,7 +99,7 @@ TEST_P(Laws, EndsInAValidGenotypeWithFiniteAlphasAndMasksThatOnlyShrink) {
 // SIGTERM in one of some forward passes spread over the search, those of measurements among them; then --resume.
 TEST_P(Laws, InterruptedAnywhereItResumesBitForBit) {
   const LawOutcome whole = GetParam().run(run_of("whole"));
-  const std::size_t places = GetParam().interruptions;
+  const std::size_t places = GetParam().traits.interruptions;
   std::size_t interrupted = 0;
   for (std::size_t place = 0; place < places; ++place) {
     const std::string name = "run" + std::to_string(place);

@@ -93,6 +93,29 @@ TEST(ImportanceShrink, TakesOneOpOfAnEdgeAStepOnNasBench201) {
   EXPECT_EQ(seen, expected);
 }
 
+// Layers of seven ops and of six, each a matrix of its own, as in the MobileNet-like space.
+TEST(ImportanceShrink, NarrowsMatricesOfDifferentWidths) {
+  auto o = options<ImportanceShrink>();
+  o.steps = 6;
+  const ImportanceShrink policy(o);
+  Setting setting{.all_epochs = 30, .matrices = {{1, 7}, {1, 6}}};
+  setting.competing = {{.matrix = 0}, {.matrix = 1}};
+  setting.left = {std::vector<bool>(7, true), std::vector<bool>(6, true)};
+  setting.importance = {{3, 2, 1, 7, 5, 6, 7}, {1, 1, 1, 1, 1, 1}};
+  std::vector<std::size_t> sevens, sixes;
+  for (std::int64_t completed = 1; completed <= 30; ++completed) {
+    setting.completed_epochs = completed;
+    const OpMasks before = setting.left;
+    policy.after_epoch(setting);
+    if (setting.left == before) continue;
+    sevens.push_back(count_left(setting.left[0], 0, 7));
+    sixes.push_back(count_left(setting.left[1], 0, 6));
+  }
+  EXPECT_THAT(sevens, ::testing::ElementsAre(6, 5, 4, 3, 2, 1));
+  EXPECT_THAT(sixes, ::testing::ElementsAre(5, 4, 3, 2, 1, 1));
+  EXPECT_EQ(setting.left, OpMasks({{0, 0, 0, 0, 0, 0, 1}, {0, 0, 0, 0, 0, 1}})) << "of equal ones the last is left";
+}
+
 TEST(ImportanceShrink, MustEndWithinTheSearch) {
   EXPECT_NO_THROW(ImportanceShrink().check(9));
   EXPECT_THROW(ImportanceShrink().check(8), InputError);
@@ -125,6 +148,14 @@ TEST(SoftPrune, DecaysAllButTheMostImportantOpOfAnEdge) {
   EXPECT_NEAR(SoftPruneLinear::factor(29, 30), 1.0 / 30.0, 1e-15);
 }
 
+TEST(SoftPrune, DecaysMatricesOfDifferentWidths) {
+  const std::vector<torch::Tensor> alphas{torch::ones({1, 3}, torch::kDouble), torch::ones({1, 2}, torch::kDouble)};
+  const std::vector<ArchShape> shapes{{1, 3}, {1, 2}};
+  decay_all_but_best(alphas, {{1, 2, 3}, {2, 1}}, shapes, 0.5);
+  EXPECT_TRUE(alphas[0].equal(torch::tensor({{0.5, 0.5, 1.0}}, torch::kDouble)));
+  EXPECT_TRUE(alphas[1].equal(torch::tensor({{1.0, 0.5}}, torch::kDouble)));
+}
+
 TEST(SoftPrune, HoldsAlphaDuringTheWarmUp) {
   EXPECT_FALSE(SoftPruneLinear().trains_alpha(19, 50));
   EXPECT_TRUE(SoftPruneLinear().trains_alpha(20, 50));
@@ -151,6 +182,14 @@ TEST(GradualHardPrune, LeavesThreeThenTwoThenOne) {
   EXPECT_EQ(std::vector<std::size_t>({counts[28], counts[29], counts[38], counts[39], counts[48], counts[49]}),
             std::vector<std::size_t>({5, 3, 3, 2, 2, 1}));
   EXPECT_THAT(setting.left[0], ::testing::ElementsAre(true, false, false, false, false));
+}
+
+TEST(GradualHardPrune, LeavesAsManyOfMatricesOfDifferentWidths) {
+  Setting setting{.completed_epochs = 30, .all_epochs = 50, .matrices = {{1, 7}, {1, 6}}};
+  setting.left = {std::vector<bool>(7, true), std::vector<bool>(6, true)};
+  setting.importance = {{1, 2, 3, 4, 5, 6, 7}, {6, 5, 4, 3, 2, 1}};
+  GradualHardPrune().after_epoch(setting);
+  EXPECT_EQ(setting.left, OpMasks({{0, 0, 0, 0, 1, 1, 1}, {1, 1, 1, 0, 0, 0}}));
 }
 
 // 75 epochs: three stages of 25, ten of each without alpha.

@@ -9,8 +9,10 @@
 #include <flowdarts/spaces/mobilenet/supernet.hpp>
 #include <flowdarts/spaces/support/error.hpp>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "../agreement.hpp"
@@ -409,6 +411,104 @@ TEST(MobilenetFusedSupernet, MaskedOpsAreNotRun) {
   double scale = 0;
   for (const Tensor& each : right) scale = std::max(scale, largest(each));
   for (std::size_t i = 0; i < right.size(); ++i) EXPECT_LE(largest(actual[i] - right[i]), 1e-10 * scale) << i;
+}
+
+constexpr SkipDropout dropout{.rate = 0.3, .key = 7};
+
+TEST(MobilenetFusedSupernet, DropsBehindSkipsAsTheOracle) {
+  for (const bool masked : {false, true}) {
+    OracleSupernet oracle(small);
+    FusedSupernet fused(small);
+    for (Supernet* each : std::initializer_list<Supernet*>{&oracle, &fused}) {
+      golden_fill(*each);
+      if (masked) each->set_masks(narrowing_masks());
+    }
+    const auto outcome = [&](Supernet& supernet, const SkipDropout& dropped) {
+      supernet.set_skip_dropout(dropped);
+      supernet.to(torch::kFloat64);
+      const auto op_weights = supernet_weights(torch::kFloat64);
+      const Tensor logits = supernet.forward(golden({4, 3, 24, 20}), op_weights);
+      auto results = torch::autograd::grad({logits.square().sum()}, op_weights);
+      results.push_back(logits.detach());
+      return results;
+    };
+    const auto right = outcome(oracle, dropout), actual = outcome(fused, dropout);
+    for (std::size_t i = 0; i < right.size(); ++i) {
+      EXPECT_LE(largest(actual[i] - right[i]), 1e-10 * largest(right[i])) << i;
+    }
+    EXPECT_TRUE(outcome(fused, dropout).back().equal(actual.back())) << "one key, one choice";
+    const Tensor whole = outcome(fused, {}).back();
+    EXPECT_GT(largest(whole - actual.back()), 1e-3 * largest(whole));
+    EXPECT_FALSE(outcome(fused, {.rate = 0.3, .key = 8}).back().equal(actual.back()));
+  }
+}
+
+// What is dropped is the input, as far as the weight of `skip` goes; a layer that must be there drops nothing.
+TEST(MobilenetFusedLayer, DropsAsMuchAsItsSkipWeighs) {
+  Tensor op_weights = torch::full({1, 7}, 0.1, torch::kFloat64);
+  op_weights[0][6] = 0.4;
+  const Tensor x = golden({8, 4, 16, 16}, 2.0, 3.0);  // nowhere 0
+  const auto layer_of = [&](int number) {
+    auto layer = std::make_shared<FusedLayer>(SupernetSpec{}, number, LayerShape{4, 4, 1});
+    golden_fill(*layer);
+    return layer;
+  };
+  const auto layer = layer_of(1), other = layer_of(2);
+  const Tensor whole = layer->forward(x, op_weights);
+  const auto kept = [&](FusedLayer& from) {
+    from.set_skip_dropout(dropout);
+    return ((from.forward(x, op_weights) - whole) / (0.4 * x) + 1) * (1 - dropout.rate);  // 0 or 1
+  };
+  const Tensor first = kept(*layer);
+  EXPECT_LE(largest(first * (first - 1)), 1e-9);
+  EXPECT_NEAR(first.mean().item<double>(), 1 - dropout.rate, 0.02);
+  EXPECT_GT(largest(first - kept(*other)), 0.5) << "layers draw for themselves";
+  // Without the skip, nothing is.
+  Tensor mask = torch::ones({1, 7});
+  mask[0][6] = 0;
+  layer->set_mask(mask);
+  EXPECT_TRUE(layer->forward(x, op_weights).equal(whole));
+  const auto stage = layer_of(4);
+  const Tensor six = op_weights.narrow(1, 0, 6);
+  const Tensor before = stage->forward(x, six);
+  stage->set_skip_dropout(dropout);
+  EXPECT_TRUE(stage->forward(x, six).equal(before));
+}
+
+TEST(MobilenetFusedSupernet, ShowsWhatTheOracleShows) {
+  using Shown = std::map<std::pair<std::size_t, std::int64_t>, Tensor>;
+  const auto shown_by = [](Supernet& supernet, at::ScalarType dtype) {
+    golden_fill(supernet);
+    supernet.to(dtype);
+    supernet.set_masks(narrowing_masks());
+    const torch::NoGradGuard no_grad;
+    const Tensor images = golden({4, 3, 24, 20}).to(dtype);
+    const auto weights = supernet_weights(dtype);
+    set_statistics_updates(supernet, false);
+    const Tensor before = supernet.forward(images, weights);
+    Shown shown;
+    supernet.set_output_observer([&](std::size_t matrix, std::int64_t row, std::int64_t column, const Tensor& y) {
+      EXPECT_EQ(row, 0);
+      EXPECT_EQ(y.scalar_type(), dtype);
+      EXPECT_TRUE(shown.emplace(std::pair(matrix, column), y).second);
+    });
+    supernet.forward(images, weights);
+    const std::size_t count = shown.size();
+    supernet.set_output_observer({});
+    EXPECT_TRUE(supernet.forward(images, weights).equal(before));
+    EXPECT_EQ(shown.size(), count);
+    return shown;
+  };
+  OracleSupernet oracle(small);
+  FusedSupernet fused(small), in_bf16(small, Precision::bf16);
+  const Shown right = shown_by(oracle, torch::kFloat64), actual = shown_by(fused, torch::kFloat64);
+  std::size_t left = 0;
+  for (const Tensor& mask : narrowing_masks()) left += static_cast<std::size_t>(mask.sum().item<double>());
+  EXPECT_EQ(right.size(), left);
+  ASSERT_EQ(actual.size(), left);
+  EXPECT_TRUE(right.contains({5, 6})) << "a layer of which only its skip is left";
+  for (const auto& [place, y] : right) EXPECT_LE(largest(actual.at(place) - y), 1e-10 * largest(y)) << place.first;
+  EXPECT_EQ(shown_by(in_bf16, torch::kFloat32).size(), left);
 }
 
 TEST(MobilenetFusedSupernet, RefusesToMaskAllOfALayerThatMustBeThere) {

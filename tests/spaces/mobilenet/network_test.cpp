@@ -347,7 +347,15 @@ TEST(MobilenetSpace, BuildsBothFormsOfItsSupernet) {
   EXPECT_EQ(parameter_count(*Mobilenet(Mobilenet::Options()).make_supernet(1000, 224)), 16158680);
 }
 
+TEST(MobilenetSpace, NeedsTwoChannelsWhereSpreadOverThemIsMeasured) {
+  space_of("1,1,2,2,2,2,2,2,1", 1).check_channels();
+  EXPECT_THAT([] { space_of("2,2,2,2,2,1,2,2,2", 1).check_channels(); },
+              ThrowsMessage<InputError>("--widths: found 2,2,2,2,2,1,2,2,2, expected at least 2 in stages 1 to 6: "
+                                        "channel variance needs at least two channels"));
+}
+
 TEST(MobilenetSpace, HasAGroupOfOpsForEachMatrix) {
+  static_assert(op_names[Mobilenet::none_column()] == "skip");
   const auto groups = Mobilenet::op_groups();
   const auto shapes = space_of(to_string(narrow), 1).make_supernet(10, 32)->arch_shapes();
   ASSERT_EQ(groups.size(), shapes.size());

@@ -83,6 +83,21 @@ TEST(Removal, RanksTiesByLossThenNoneThenIndex) {
   EXPECT_THAT(rank_by_removal(removal, {{2, 3}}, -1).at(0), ElementsAre(5, 2, 4, 6, 1, 3));
 }
 
+// As in the MobileNet-like space, where some layers have no column of an op that adds nothing.
+TEST(Removal, RanksMatricesOfDifferentWidths) {
+  const Removal removal{.accuracy = {{0.5, 0.5, 0.5}, {0.5, 0.5}}, .loss = {{1.0, 1.0, 1.0}, {1.0, 2.0}}};
+  const auto scores = rank_by_removal(removal, {{1, 3}, {1, 2}}, /*none_column=*/2);
+  EXPECT_THAT(scores.at(0), ElementsAre(3, 2, 1));
+  EXPECT_THAT(scores.at(1), ElementsAre(1, 2));
+  TableSupernet net;
+  const auto batches = images_of({torch::tensor({0, 1}, torch::kLong)});
+  measure_removal(net, {torch::ones({2, 3})}, /*none_column=*/2, batches);
+  EXPECT_EQ(net.passes, 5) << "the third column needs no pass";
+  net.passes = 0;
+  measure_removal(net, {torch::ones({3, 2})}, /*none_column=*/2, batches);
+  EXPECT_EQ(net.passes, 7) << "there is none";
+}
+
 TEST(FeatureInformation, OfValuesOneAndMinusOneIsThreeEighths) {
   // sigma^2 = 2; F = 3 (1/2) / 4.
   const torch::Tensor x = torch::tensor({1.0, -1.0}).view({1, 2, 1, 1});

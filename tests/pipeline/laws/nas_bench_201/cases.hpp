@@ -12,8 +12,6 @@ namespace flowdarts::testing {
 
 template <>
 struct LawSpace<NasBench201> {
-  static constexpr std::size_t interruptions = 7;
-
   template <class Options>
   static void make_small(Options& options) {
     options.run.mixed_op = MixedOpForm::oracle;
