@@ -266,6 +266,11 @@ class SearchGraph {
         throw InputError("shrinking after epoch " + std::to_string(completed_) +
                          ": the importance is not known yet, expected an epoch that trains alpha before it");
       }
+      // Where no node keeps `none`, it goes first.
+      if constexpr (provides<Space, tags::two_inputs_per_node> &&
+                    provides<typename Method::Shrinking, tags::leaves_architecture>) {
+        search_.put_none_last(scores);
+      }
       return scores;
     }
     /// Throws std::logic_error where an op would come back.
@@ -284,6 +289,10 @@ class SearchGraph {
   static constexpr bool trains_alpha = provides<typename Method::Bilevel, tags::alpha_grad>;
   static constexpr bool has_alpha = provides<typename Method::Relaxation, tags::trainable_alpha>;
   static constexpr bool drops_skips = DropsSkips<typename Method::Shrinking>;
+  /// Where every edge keeps one op, groups are edges.
+  static constexpr bool by_group =
+      !provides<Space, tags::one_op_per_edge> && (provides<typename Method::Shrinking, tags::selects_by_group> ||
+                                                  provides<typename Method::Importance, tags::selects_by_group>);
 
   static SupernetForm form_of(const Options& options) { return {options.run.mixed_op, options.run.precision}; }
 
@@ -460,7 +469,7 @@ class SearchGraph {
   /// Larger is better, and lowest where an op is not left; none where the importance is not known.
   [[nodiscard]] OpScores scores() {
     const torch::NoGradGuard no_grad;
-    OpScores scores = to_matrices(importance_.scores(arch_step_->op_weights()));
+    OpScores scores = to_matrices(importance_.scores(ranked_weights()));
     if (masks_.empty()) return scores;
     constexpr double infinity = std::numeric_limits<double>::infinity();
     for (std::size_t m = 0; m < scores.size(); ++m) {
@@ -471,16 +480,45 @@ class SearchGraph {
     return scores;
   }
 
+  /// Where what is left of several edges competes, a weight must not have grown because others left its edge.
+  [[nodiscard]] std::vector<torch::Tensor> ranked_weights() const {
+    if constexpr (has_alpha && !provides<Space, tags::one_op_per_edge> &&
+                  provides<typename Method::Shrinking, tags::leaves_architecture>) {
+      return arch_step_->unmasked_op_weights();
+    } else {
+      return arch_step_->op_weights();
+    }
+  }
+
+  void put_none_last(OpScores& scores) const {
+    const std::int64_t column = none_column();
+    if (column < 0) return;
+    const std::vector<ArchShape> shapes = supernet_->arch_shapes();
+    for (std::size_t m = 0; m < scores.size(); ++m) {
+      if (!shapes[m].row_groups.empty()) continue;
+      for (std::int64_t row = 0; row < shapes[m].rows; ++row) {
+        scores[m][static_cast<std::size_t>(row * shapes[m].columns + column)] =
+            -std::numeric_limits<double>::infinity();
+      }
+    }
+  }
+
+  [[nodiscard]] std::int64_t none_column() const {
+    if constexpr (requires { space_.none_column(); }) {
+      return space_.none_column();
+    } else {
+      return -1;
+    }
+  }
+
   void measure(const EpochPlan& plan, std::int64_t completed, bool decides) {
     const torch::NoGradGuard no_grad;
-    std::int64_t none_column = -1;
-    if constexpr (requires { space_.none_column(); }) none_column = space_.none_column();
     Measurements setting(*supernet_, {.loader = &loader_,
                                       .device = device_,
                                       .seed = seed(),
                                       .batch_size = batch_size(),
                                       .epoch = completed,
-                                      .none_column = none_column,
+                                      .none_column = none_column(),
                                       .decides = decides,
                                       .train = &data_.lists.train,
                                       .val = &plan.request.lists->val,
@@ -634,14 +672,18 @@ class SearchGraph {
   }
 
   [[nodiscard]] std::string derived() {
-    const OpScores present = scores();
+    OpScores present = scores();
     if (present.empty()) return {};
-    // Where every edge keeps one op, groups are edges.
-    constexpr bool by_group = provides<typename Method::Shrinking, tags::selects_by_group> ||
-                              provides<typename Method::Importance, tags::selects_by_group>;
+    // Scores other than weights have their edge's weight in them.
+    if constexpr (!provides<typename Method::Importance, tags::scores_are_weights>) {
+      const std::vector<ArchShape> shapes = supernet_->arch_shapes();
+      for (std::size_t m = shapes.size(); m-- > 0;) {
+        if (!shapes[m].row_groups.empty()) present.erase(present.begin() + static_cast<std::ptrdiff_t>(m));
+      }
+    }
     if constexpr (requires { importance_.skip_limit(); }) {
       return Space::to_text(space_.derive_with_skip_limit(present, masks_or_all(), importance_.skip_limit()));
-    } else if constexpr (by_group && !provides<Space, tags::one_op_per_edge>) {
+    } else if constexpr (by_group) {
       return Space::to_text(space_.derive_by_group(present));
     } else {
       return Space::to_text(space_.derive(present));

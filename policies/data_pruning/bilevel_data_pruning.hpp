@@ -53,8 +53,10 @@ struct BilevelDataPruning {
                      {"prune-ratio-train", std::move(train)},
                      {"prune-ratio-val", std::move(val)}}};
     };
-    return {space == "mobilenet" ? make("paper", "", "30", "3", "0.15", "0.15")
-                                 : make("paper", "", "100", "5", "0.15", "0.15"),
+    const Preset paper = space == "mobilenet" ? make("paper", "", "30", "3", "0.15", "0.15")
+                         : space == "darts"   ? make("paper", "", "50", "5", "0.3", "0.3")
+                                              : make("paper", "", "100", "5", "0.15", "0.15");
+    return {paper,
             {.name = "quick", .values = {{"prune-window", "2"}}},
             make("bdp-c10", "100 epochs, ends at 4.6 % of the data", "100", "5", "0.15", "0.15"),
             make("bdp-50", "50 epochs, ends at 4.0 %", "50", "5", "0.3", "0.3"),

@@ -18,7 +18,7 @@ namespace flowdarts {
 struct Magnitude {
   using role = roles::Importance;
   static constexpr const char* name = "Magnitude";
-  static constexpr auto provides = capabilities<>;
+  static constexpr auto provides = capabilities<tags::scores_are_weights>;
   static constexpr auto needs = capabilities<tags::trainable_alpha>;
   using Options = NoOptions;
 

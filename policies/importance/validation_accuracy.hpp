@@ -6,6 +6,8 @@
 #include <flowdarts/policies/roles.hpp>
 #include <flowdarts/spaces/support/capabilities.hpp>
 #include <flowdarts/spaces/support/option.hpp>
+#include <flowdarts/spaces/support/preset.hpp>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -31,6 +33,12 @@ struct ValidationAccuracy {
   };
 
   explicit ValidationAccuracy(const Options& options = {}) : options_(options) {}
+
+  /// On the DARTS space the last measurement runs V through the supernet 197 times.
+  static std::vector<Preset> presets(std::string_view space) {
+    if (space != "darts") return {};
+    return {{.name = "quick", .values = {{"limit-samples", "1000"}, {"importance-fraction", "0.2"}}}};
+  }
 
   [[nodiscard]] bool measures_after(std::int64_t completed) const {
     return options_.every > 0 && completed % options_.every == 0;

@@ -45,7 +45,7 @@ struct PartialChannel {
                         {"alpha-lr", "0.0006"},
                         {"relaxation-partial", "4"},
                         {"relaxation-warm-up", "15"}}},
-            {.name = "quick", .values = {{"relaxation-warm-up", "3"}}}};
+            {.name = "quick", .values = {{"channels", "8"}, {"relaxation-warm-up", "3"}}}};
   }
 
   void check(std::int64_t epochs) const {

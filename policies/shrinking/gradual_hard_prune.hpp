@@ -18,7 +18,7 @@ namespace flowdarts {
 struct GradualHardPrune {
   using role = roles::Shrinking;
   static constexpr const char* name = "GradualHardPrune";
-  static constexpr auto provides = capabilities<tags::stochastic, tags::shrinks_on_schedule>;
+  static constexpr auto provides = capabilities<tags::stochastic, tags::shrinks_on_schedule, tags::leaves_architecture>;
   static constexpr auto needs = capabilities<tags::maskable>;
   struct Options {
     BOOST_HANA_DEFINE_STRUCT(
@@ -32,7 +32,16 @@ struct GradualHardPrune {
   explicit GradualHardPrune(const Options& options = {})
       : warm_up_(options.warm_up, options.skip_dropout), keep_{options.keep_first, options.keep_second, 1} {}
 
-  static std::vector<Preset> presets(std::string_view space) { return WarmUp::presets(space); }
+  /// On the DARTS space, for which the paper has no setting, an edge has as many ops as P-DARTS' stages leave.
+  static std::vector<Preset> presets(std::string_view space) {
+    std::vector<Preset> presets = WarmUp::presets(space);
+    const bool eight = space == "darts";
+    for (Preset& preset : presets) {
+      preset.values.emplace_back("shrink-keep-first", eight ? "5" : "3");
+      preset.values.emplace_back("shrink-keep-second", eight ? "3" : "2");
+    }
+    return presets;
+  }
 
   void check(std::int64_t epochs) const { warm_up_.check(epochs, stages); }
   [[nodiscard]] bool trains_alpha(std::int64_t epoch, std::int64_t /* epochs */) const { return warm_up_.over(epoch); }

@@ -16,11 +16,13 @@ namespace flowdarts {
 
 /// Narrows the supernet for good in S steps, I epochs apart, the last one I epochs before the end: in step s = 0 .. S -
 /// 1 every group of competing ops loses its ceil((left - keep) / (S - s)) least important ones, so that after the last
-/// step what is left is the architecture (IS-DARTS, section 3.2; S-DARTS with alpha as importance).
+/// step what is left is the architecture (IS-DARTS, section 3.2; S-DARTS with alpha as importance). Where no node keeps
+/// `none`, that goes first.
 struct ImportanceShrink {
   using role = roles::Shrinking;
   static constexpr const char* name = "ImportanceShrink";
-  static constexpr auto provides = capabilities<tags::shrinks_on_schedule, tags::selects_by_group>;
+  static constexpr auto provides =
+      capabilities<tags::shrinks_on_schedule, tags::selects_by_group, tags::leaves_architecture>;
   static constexpr auto needs = capabilities<tags::maskable>;
   struct Options {
     BOOST_HANA_DEFINE_STRUCT(
@@ -31,20 +33,34 @@ struct ImportanceShrink {
 
   explicit ImportanceShrink(const Options& options = {}) : steps_(options.steps), interval_(options.interval) {}
 
+  /// On the DARTS space the cells are those of the paper's code, too.
   static std::vector<Preset> presets(std::string_view space) {
+    const Preset quick{.name = "quick",
+                       .values = {{"shrink-steps", "4"}, {"shrink-interval", "1"}, {"w-nesterov", "true"}}};
+    if (space == "darts") {
+      return {{.name = "paper",
+               .values = {{"epochs", "50"},
+                          {"shrink-steps", "7"},
+                          {"shrink-interval", "3"},
+                          {"w-nesterov", "true"},
+                          {"track-statistics", "false"},
+                          {"pool-norm", "false"},
+                          {"conv-bias", "true"},
+                          {"last-norm", "true"}}},
+              quick};
+    }
     // The paper knows nothing of this space: an op of a layer goes in a step, as on NAS-Bench-201 one of an edge.
     if (space == "mobilenet") {
       return {{.name = "paper", .values = {{"shrink-steps", "6"}, {"shrink-interval", "2"}, {"w-nesterov", "true"}}},
               {.name = "quick", .values = {{"shrink-steps", "6"}, {"shrink-interval", "1"}, {"w-nesterov", "true"}}}};
     }
-    const bool edges = space == "nas-bench-201";
     return {{.name = "paper",
-             .values = {{"epochs", edges ? "30" : "50"},
-                        {"shrink-steps", edges ? "4" : "7"},
-                        {"shrink-interval", edges ? "2" : "3"},
+             .values = {{"epochs", "30"},
+                        {"shrink-steps", "4"},
+                        {"shrink-interval", "2"},
                         {"w-nesterov", "true"},
                         {"track-statistics", "false"}}},
-            {.name = "quick", .values = {{"shrink-steps", "4"}, {"shrink-interval", "1"}, {"w-nesterov", "true"}}}};
+            quick};
   }
 
   /// Throws InputError when the steps do not fit the search.

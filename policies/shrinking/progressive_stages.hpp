@@ -34,8 +34,8 @@ struct ProgressiveStages {
     BOOST_HANA_DEFINE_STRUCT(
         Options, (Option<std::int64_t, "cells that a stage has more than the one before it", 6, AtLeast{0}>, deeper),
         (Option<std::int64_t, "epochs of a stage in which alpha is not trained", 10, AtLeast{0}>, warm_up),
-        (Option<std::int64_t, "ops of an edge that the first stage leaves", 5, AtLeast{1}>, keep_first),
-        (Option<std::int64_t, "ops of an edge that the second stage leaves", 3, AtLeast{1}>, keep_second),
+        (Option<std::int64_t, "ops of an edge that the first stage leaves", 5, AtLeast{2}>, keep_first),
+        (Option<std::int64_t, "ops of an edge that the second stage leaves", 3, AtLeast{2}>, keep_second),
         (Option<double, "dropout behind skips at the start of the first stage", 0.1, HalfOpen{0.0, 1.0}>,
          skip_dropout_first),
         (Option<double, "of the second stage", 0.4, HalfOpen{0.0, 1.0}>, skip_dropout_second),

@@ -4,7 +4,10 @@
 #include <flowdarts/policies/roles.hpp>
 #include <flowdarts/spaces/support/capabilities.hpp>
 #include <flowdarts/spaces/support/option.hpp>
+#include <flowdarts/spaces/support/preset.hpp>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace flowdarts {
 
@@ -22,6 +25,12 @@ struct StableArchitecture {
   };
 
   explicit StableArchitecture(const Options& options = {}) : unchanged_(options.unchanged) {}
+
+  /// On the DARTS space the paper lets all epochs run.
+  static std::vector<Preset> presets(std::string_view space) {
+    if (space != "darts") return {};
+    return {{.name = "paper", .values = {{"stop-unchanged", "50"}}}};
+  }
 
   /// Called after each epoch that has an architecture.
   bool should_stop(std::int64_t /* completed_epochs */, const std::string& genotype) {

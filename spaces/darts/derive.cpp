@@ -21,6 +21,20 @@ void refuse_nan(std::size_t edge, Op op) {
                    ": found NaN, expected a number");
 }
 
+/// The columns of a matrix [edges, 8 or 7].
+struct Columns {
+  std::size_t count;
+  std::size_t first;  // of an op that is not `none`
+
+  Columns(std::size_t size, int nodes) : count(size / edge_count(nodes)), first(count == candidate_count ? 1 : 0) {
+    const std::size_t edges = edge_count(nodes);
+    if (count * edges != size || (count != candidate_count && count != candidate_count - 1)) {
+      refuse_size(size, edges, "8 or 7");
+    }
+  }
+  [[nodiscard]] Op op(std::size_t column) const { return static_cast<Op>(column + 1 - first); }
+};
+
 int nodes_of(const OpMask& mask) {
   int nodes = 1;
   while (edge_count(nodes) < mask.size()) ++nodes;
@@ -90,12 +104,8 @@ std::size_t edge_of(const Cell& cell, std::size_t input) {
 
 Cell derive(std::span<const double> weights, std::span<const double> edge_weights, int nodes) {
   const std::size_t edges = edge_count(nodes);
-  const std::size_t columns = weights.size() / edges;
-  if (weights.size() % edges != 0 || (columns != candidate_count && columns != candidate_count - 1)) {
-    refuse_size(weights.size(), edges, "8 or 7");
-  }
+  const Columns columns(weights.size(), nodes);
   if (edge_weights.size() != edges) refuse_size(edge_weights.size(), edges, "1 of edge weights");
-  const std::size_t first = columns == candidate_count ? 1 : 0;  // column of the first op that is not `none`
   Cell cell;
   cell.inputs.clear();
   for (int node = 0; node < nodes; ++node) {
@@ -103,11 +113,11 @@ Cell derive(std::span<const double> weights, std::span<const double> edge_weight
     for (int state = 0; state < node + input_states; ++state) {
       const std::size_t edge = first_edge(node) + static_cast<std::size_t>(state);
       Candidate best{{}, -INFINITY};
-      for (std::size_t column = first; column < columns; ++column) {
-        const Op op = static_cast<Op>(column + 1 - first);
-        const double strength = weights[edge * columns + column] * edge_weights[edge];
+      for (std::size_t column = columns.first; column < columns.count; ++column) {
+        const Op op = columns.op(column);
+        const double strength = weights[edge * columns.count + column] * edge_weights[edge];
         if (std::isnan(strength)) refuse_nan(edge, op);
-        if (column == first || strength > best.strength) best = {{op, state}, strength};
+        if (column == columns.first || strength > best.strength) best = {{op, state}, strength};
       }
       candidates.push_back(best);
     }
@@ -120,19 +130,6 @@ Cell derive(std::span<const double> weights, std::span<const double> edge_weight
 
 Cell derive(std::span<const double> weights, int nodes) {
   return derive(weights, std::vector<double>(edge_count(nodes), 1.0), nodes);
-}
-
-OpMask drop_weakest(OpMask mask, std::span<const double> probabilities, int count) {
-  check_scores(mask, probabilities);
-  for (std::size_t edge = 0; edge < mask.size(); ++edge) {
-    const auto alive = std::ranges::count(mask[edge], true);
-    if (alive <= count) {
-      throw InputError("mask of a DARTS cell: edge " + std::to_string(edge) + ": found " + std::to_string(alive) +
-                       " ops, expected more than the " + std::to_string(count) + " to drop");
-    }
-    for (int i = 0; i < count; ++i) mask[edge][weakest(mask[edge], row_of(probabilities, edge))] = false;
-  }
-  return mask;
 }
 
 OpMask keep_strongest(OpMask mask, std::span<const double> probabilities) {
@@ -167,41 +164,27 @@ Cell derive_progressive(const OpMask& mask, std::span<const double> probabilitie
   }
 }
 
-OpMask shrink(OpMask mask, std::span<const double> scores, int steps_left) {
-  check_scores(mask, scores);
-  if (steps_left < 1) {
-    throw InputError("shrink of a DARTS cell: found " + std::to_string(steps_left) +
-                     " steps left, expected at least 1");
-  }
-  for (int node = 0; node < nodes_of(mask); ++node) {
-    std::vector<std::size_t> alive;  // positions in `scores`
-    for (std::size_t i = first_edge(node) * candidate_count; i < first_edge(node + 1) * candidate_count; ++i) {
-      if (mask[i / candidate_count][i % candidate_count]) alive.push_back(i);
-    }
-    if (alive.size() <= 2) continue;
-    std::ranges::stable_sort(alive, std::greater(), [&](std::size_t i) { return scores[i]; });
-    const auto steps = static_cast<std::size_t>(steps_left);
-    alive.resize((alive.size() - 2 + steps - 1) / steps);
-    for (const std::size_t i : alive) mask[i / candidate_count][i % candidate_count] = false;
-  }
-  return mask;
-}
-
-Cell derive_survivors(const OpMask& mask) {
+Cell derive_of_nodes(std::span<const double> scores, int nodes) {
+  const Columns columns(scores.size(), nodes);
   Cell cell;
   cell.inputs.clear();
-  for (int node = 0; node < nodes_of(mask); ++node) {
-    const std::size_t before = cell.inputs.size();
-    for (int state = 0; state < node + input_states; ++state) {
-      const auto& row = mask[first_edge(node) + static_cast<std::size_t>(state)];
-      for (std::size_t op = 0; op < candidate_count; ++op) {
-        if (row[op]) cell.inputs.push_back({static_cast<Op>(op), state});
-      }
+  for (int node = 0; node < nodes; ++node) {
+    std::vector<std::size_t> left;  // places in `scores`
+    for (std::size_t i = first_edge(node) * columns.count; i < first_edge(node + 1) * columns.count; ++i) {
+      const std::size_t edge = i / columns.count, column = i % columns.count;
+      if (column < columns.first) continue;
+      if (std::isnan(scores[i])) refuse_nan(edge, columns.op(column));
+      if (scores[i] > -INFINITY) left.push_back(i);
     }
-    const auto own = std::span(cell.inputs).subspan(before);
-    if (own.size() != 2 || std::ranges::find(own, Op::none, &Input::op) != own.end()) {
-      throw InputError("mask of a DARTS cell: node " + std::to_string(node) + ": found " + std::to_string(own.size()) +
-                       (own.size() == 2 ? " ops with `none`, expected two others" : " ops, expected two"));
+    if (left.size() < 2) {
+      throw InputError("scores of a DARTS cell: node " + std::to_string(node) + ": found " +
+                       std::to_string(left.size()) + " ops that are left, expected at least two");
+    }
+    std::ranges::stable_sort(left, std::greater(), [&](std::size_t i) { return scores[i]; });
+    left.resize(2);
+    std::ranges::sort(left);
+    for (const std::size_t i : left) {
+      cell.inputs.push_back({columns.op(i % columns.count), static_cast<int>(i / columns.count - first_edge(node))});
     }
   }
   set_concat(cell);

@@ -18,12 +18,9 @@ Cell derive(std::span<const double> weights, int nodes = default_nodes);
 /// beta over the edges of each node.
 Cell derive(std::span<const double> weights, std::span<const double> edge_weights, int nodes = default_nodes);
 
-/// P-DARTS (Chen et al., ICCV 2019) after a stage: on every edge the `count` ops of the smallest probability go, one
-/// after the other, of equal ones the lowest column; `none` competes. probabilities [edges, 8]; those of ops that are
+/// P-DARTS (Chen et al., ICCV 2019) after its last stage: `none` goes first, then the op of the smallest probability,
+/// of equal ones the lowest column, until one op is left on every edge. probabilities [edges, 8]; those of ops that are
 /// not in `mask` are not looked at.
-OpMask drop_weakest(OpMask mask, std::span<const double> probabilities, int count);
-
-/// P-DARTS after its last stage: `none` goes first, then the weakest, until one op is left on every edge.
 OpMask keep_strongest(OpMask mask, std::span<const double> probabilities);
 
 /// P-DARTS' cell from the table and the probabilities of the last stage. Ops by keep_strongest(); each node keeps the
@@ -33,13 +30,9 @@ OpMask keep_strongest(OpMask mask, std::span<const double> probabilities);
 Cell derive_progressive(const OpMask& mask, std::span<const double> probabilities,
                         std::optional<int> skip_limit = std::nullopt);
 
-/// IS-DARTS' shrink of a cell (He et al., AAAI 2024): of the ops on all edges into a node, the ceil((count - 2) /
-/// steps_left) of the largest score go; of equal ones those of the lower edge, then column, first. scores [edges, 8]:
-/// the feature information, +infinity allowed; those of ops that are not in `mask` are not looked at.
-OpMask shrink(OpMask mask, std::span<const double> scores, int steps_left);
-
-/// IS-DARTS' cell: the two ops that are left in every node, by edge and column. Both may read the same state. Throws
-/// InputError where a node has not two, or one of them is `none`.
-Cell derive_survivors(const OpMask& mask);
+/// IS-DARTS' cell (He et al., AAAI 2024): of the ops on all edges into a node, the two of largest score, by edge and
+/// column. Both may read the same state. Of equal ones the lower edge, then column. scores [edges, 8 or 7]; an op that
+/// is gone has -infinity. Throws InputError where a node has not two.
+Cell derive_of_nodes(std::span<const double> scores, int nodes = default_nodes);
 
 }  // namespace flowdarts::darts

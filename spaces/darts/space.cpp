@@ -3,6 +3,7 @@
 #include <flowdarts/spaces/darts/space.hpp>
 #include <flowdarts/spaces/darts/supernet.hpp>
 #include <flowdarts/spaces/support/error.hpp>
+#include <optional>
 
 namespace flowdarts {
 namespace {
@@ -72,12 +73,49 @@ std::shared_ptr<Supernet> Darts::make_supernet(const darts::SupernetSpec& spec, 
 }
 
 darts::Genotype Darts::derive(const std::vector<std::vector<double>>& scores) const {
-  const auto nodes = static_cast<int>(options_.nodes.value);
   const auto cell = [&](std::size_t kind) {
-    return scores.size() == 4 ? darts::derive(scores[kind], scores[2 + kind], nodes)
-                              : darts::derive(scores.at(kind), nodes);
+    return scores.size() == 4 ? darts::derive(scores[kind], scores[2 + kind], nodes())
+                              : darts::derive(scores.at(kind), nodes());
   };
   return {cell(0), cell(1)};
+}
+
+std::vector<OpGroup> Darts::op_groups() const {
+  std::vector<OpGroup> groups;
+  for (std::size_t kind = 0; kind < 2; ++kind) {
+    for (int node = 0; node < nodes(); ++node) {
+      groups.push_back({.matrix = kind,
+                        .first_row = static_cast<std::int64_t>(darts::first_edge(node)),
+                        .rows = node + darts::input_states,
+                        .keep = 2});
+    }
+  }
+  return groups;
+}
+
+darts::Genotype Darts::derive_by_group(const std::vector<std::vector<double>>& scores) const {
+  return {darts::derive_of_nodes(scores.at(0), nodes()), darts::derive_of_nodes(scores.at(1), nodes())};
+}
+
+darts::Genotype Darts::derive_with_skip_limit(const std::vector<std::vector<double>>& scores,
+                                              const std::vector<std::vector<bool>>& masks, std::int64_t skips) const {
+  const darts::SupernetSpec own = spec(/*classes=*/1);
+  const auto cell = [&](std::size_t kind, std::optional<int> limit) {
+    darts::OpMask mask = darts::all_ops(nodes());
+    std::vector<double> probabilities(mask.size() * darts::candidate_count);
+    for (std::size_t edge = 0; edge < mask.size(); ++edge) {
+      for (std::size_t op = 0; op < darts::candidate_count; ++op) {
+        const int column = own.column_of(static_cast<darts::Op>(op));
+        const std::size_t place = edge * static_cast<std::size_t>(own.columns()) + static_cast<std::size_t>(column);
+        mask[edge][op] = column >= 0 && masks.at(kind).at(place);
+        if (!mask[edge][op]) continue;
+        const double edge_weight = scores.size() == 4 ? scores[2 + kind].at(edge) : 1.0;
+        probabilities[edge * darts::candidate_count + op] = scores.at(kind).at(place) * edge_weight;
+      }
+    }
+    return darts::derive_progressive(mask, probabilities, limit);
+  };
+  return {cell(0, static_cast<int>(skips)), cell(1, std::nullopt)};
 }
 
 std::string Darts::draw(const Genotype& genotype) {

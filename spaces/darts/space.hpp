@@ -21,7 +21,8 @@ namespace flowdarts {
 class Darts {
  public:
   static constexpr const char* name = "darts";
-  static constexpr auto provides = capabilities<tags::two_inputs_per_node, tags::any_depth>;
+  static constexpr auto provides =
+      capabilities<tags::two_inputs_per_node, tags::partial_channels, tags::skip_limit, tags::any_depth>;
   static constexpr auto needs = capabilities<>;
   using Genotype = darts::Genotype;
 
@@ -37,6 +38,11 @@ class Darts {
         (Option<bool, "batch norm and ReLU before the classifier, as in IS-DARTS", false>, last_norm),
         (Option<bool, "the cells' batch norms keep running statistics", true>, track_statistics));
   };
+
+  /// The column of the op without output; -1 where it is no candidate.
+  [[nodiscard]] int none_column() const { return options_.with_none ? 0 : -1; }
+  /// All ops on all edges into a node compete, and it keeps two (IS-DARTS).
+  [[nodiscard]] std::vector<OpGroup> op_groups() const;
 
   /// `paper`, DARTS' search on CIFAR-10 (Liu et al., ICLR 2019, with the learning rate of its code), and `quick`.
   static std::vector<Preset> presets();
@@ -65,6 +71,16 @@ class Darts {
   /// as mixing weights), and with edge weights two of those. DARTS' or PC-DARTS' rule, see darts/derive.hpp.
   [[nodiscard]] Genotype derive(const std::vector<std::vector<double>>& scores) const;
 
+  /// Of each of op_groups() the two ops of largest score but `none` (IS-DARTS, see darts/derive.hpp). scores: two
+  /// matrices of ops, in one scale over the edges of a node; -infinity for an op that is gone. Edge weights do not
+  /// count.
+  [[nodiscard]] Genotype derive_by_group(const std::vector<std::vector<double>>& scores) const;
+
+  /// P-DARTS' rule: of the ops that `masks` leave, with at most `skips` skips in the normal cell. scores, masks: as
+  /// many matrices as derive() takes; scores are positive.
+  [[nodiscard]] Genotype derive_with_skip_limit(const std::vector<std::vector<double>>& scores,
+                                                const std::vector<std::vector<bool>>& masks, std::int64_t skips) const;
+
   /// There is no table of them for this space.
   [[nodiscard]] static std::vector<std::pair<std::string, double>> true_accuracies(const Genotype& /*genotype*/) {
     return {};
@@ -77,6 +93,8 @@ class Darts {
   static std::string draw(const Genotype& genotype);
 
  private:
+  [[nodiscard]] int nodes() const { return static_cast<int>(options_.nodes.value); }
+
   Options options_;
 };
 

@@ -39,17 +39,19 @@ struct fixed_split {};  ///< a sample stays in its set: what windows of per-samp
 // Of shrinking policies.
 struct shrinks_on_schedule {};  ///< ends in its architecture only where all epochs run
 struct decays_on_schedule {};   ///< prunes ever more weakly towards the last epoch
+struct leaves_architecture {};  ///< the ops that it leaves in the end are the architecture's
 
 // Of stopping rules.
 struct stops_early {};
 
 // Of spaces and selection rules.
 struct one_op_per_edge {};      ///< every edge keeps exactly one op
-struct two_inputs_per_node {};  ///< every node keeps two incoming ops
+struct two_inputs_per_node {};  ///< every node keeps two incoming ops, `none` never among them
 struct skip_limit {};           ///< a rule that limits the skips of the normal cell
 struct partial_channels {};     ///< supernets may send a part of the channels through the ops
 struct any_depth {};            ///< supernets may have as many cells as asked for
 struct selects_by_group {};     ///< the best ops of a group of edges are kept, also two of one edge
+struct scores_are_weights {};   ///< ranks by the weights of ops; with weights of edges, those count, too
 
 }  // namespace tags
 

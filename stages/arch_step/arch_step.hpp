@@ -59,6 +59,13 @@ class ArchStep {
     return weights;
   }
 
+  /// As op_weights() if no op were gone. For relaxations with alpha.
+  [[nodiscard]] std::vector<torch::Tensor> unmasked_op_weights() const {
+    std::vector<torch::Tensor> weights;
+    for (std::size_t m = 0; m < adam_.alphas().size(); ++m) weights.push_back(unmasked(adam_.alphas()[m], m));
+    return weights;
+  }
+
   /// Says which ops are left: 0 or 1, one matrix for each of supernet.arch_shapes(), on alpha's device. None: all are.
   void set_masks(std::vector<torch::Tensor> masks) {
     supernet_.set_masks(masks);
@@ -169,19 +176,20 @@ class ArchStep {
   }
 
   [[nodiscard]] torch::Tensor relaxed(const torch::Tensor& alpha, std::size_t m) const {
-    constexpr bool by_shape = requires {
-      relaxation_.op_weights(alpha, shapes_[m]);
-    };
     if constexpr (provides<Relaxation, tags::maskable>) {
       if (!masks_.empty()) {
-        if constexpr (by_shape) {
+        if constexpr (requires { relaxation_.op_weights(alpha, shapes_[m], masks_[m]); }) {
           return relaxation_.op_weights(alpha, shapes_[m], masks_[m]);
         } else {
           return relaxation_.op_weights(alpha, masks_[m]);
         }
       }
     }
-    if constexpr (by_shape) {
+    return unmasked(alpha, m);
+  }
+
+  [[nodiscard]] torch::Tensor unmasked(const torch::Tensor& alpha, std::size_t m) const {
+    if constexpr (requires { relaxation_.op_weights(alpha, shapes_[m]); }) {
       return relaxation_.op_weights(alpha, shapes_[m]);
     } else {
       return relaxation_.op_weights(alpha);

@@ -61,13 +61,18 @@ void expect_presets_of_any_space() {
   FLOWDARTS_EXPECT_PRESETS(Space, SDarts);
 }
 
+template <class Space>
+void expect_presets_of_cells() {
+  FLOWDARTS_EXPECT_PRESETS(Space, PcDarts);
+  FLOWDARTS_EXPECT_PRESETS(Space, BdpPcDarts);
+  FLOWDARTS_EXPECT_PRESETS(Space, OstrPcDarts);
+  FLOWDARTS_EXPECT_PRESETS(Space, PDarts);
+  FLOWDARTS_EXPECT_PRESETS(Space, BdpPDarts);
+}
+
 TEST(Presets, FitNasBench201) {
   expect_presets_of_any_space<NasBench201>();
-  FLOWDARTS_EXPECT_PRESETS(NasBench201, PcDarts);
-  FLOWDARTS_EXPECT_PRESETS(NasBench201, BdpPcDarts);
-  FLOWDARTS_EXPECT_PRESETS(NasBench201, OstrPcDarts);
-  FLOWDARTS_EXPECT_PRESETS(NasBench201, PDarts);
-  FLOWDARTS_EXPECT_PRESETS(NasBench201, BdpPDarts);
+  expect_presets_of_cells<NasBench201>();
 }
 
 TEST(Presets, FitTheMobilenetLikeSpace) {
@@ -76,6 +81,30 @@ TEST(Presets, FitTheMobilenetLikeSpace) {
 
 TEST(Presets, FitTheDartsSpace) {
   expect_presets_of_any_space<flowdarts::Darts>();
+  expect_presets_of_cells<flowdarts::Darts>();
+}
+
+TEST(Presets, OfPapersOnTheDartsSpaceAreTheirSettingsThere) {
+  const auto is = options_of<recipes::IsDarts<flowdarts::Darts>>("paper");
+  EXPECT_EQ(is.run.epochs, 50);
+  EXPECT_EQ(is.policies[boost::hana::type_c<roles::Shrinking>].steps, 7);
+  EXPECT_EQ(is.policies[boost::hana::type_c<roles::Shrinking>].interval, 3);
+  EXPECT_EQ(is.policies[boost::hana::type_c<roles::Importance>].images, 600);
+  EXPECT_FALSE(is.space.pool_norm);
+  EXPECT_TRUE(is.space.conv_bias);
+  const auto p = options_of<recipes::PDarts<flowdarts::Darts>>("paper");
+  EXPECT_EQ(p.run.epochs, 75);
+  EXPECT_EQ(p.run.batch_size, 96);
+  EXPECT_EQ(p.space.cells, 5);
+  EXPECT_EQ(p.policies[boost::hana::type_c<roles::Shrinking>].keep_first, 5);
+  EXPECT_EQ(p.policies[boost::hana::type_c<roles::Importance>].skips, 2);
+  const auto pc = options_of<recipes::OstrPcDarts<flowdarts::Darts>>("paper");
+  EXPECT_EQ(pc.run.batch_size, 256);
+  EXPECT_EQ(pc.weights.lr, 0.1);
+  EXPECT_EQ(pc.policies[boost::hana::type_c<roles::Relaxation>].partial, 4);
+  const auto bdp = options_of<recipes::BdpDarts<flowdarts::Darts>>("paper");
+  EXPECT_EQ(bdp.run.epochs, 50);
+  EXPECT_EQ(bdp.policies[boost::hana::type_c<roles::DataPruning>].ratio_val, 0.3);
 }
 
 // What policies say of the MobileNet-like space leaves its own settings alone.

@@ -387,5 +387,64 @@ TEST(Space, DerivesBothCells) {
   EXPECT_EQ(Darts::from_text(Darts::to_text(Darts::Genotype{})), Darts::Genotype{});
 }
 
+TEST(Space, OpsOfAllEdgesIntoANodeCompete) {
+  Darts::Options options;
+  options.nodes = 3;
+  const auto groups = Darts(options).op_groups();
+  ASSERT_EQ(groups.size(), 6U);
+  const std::array<std::array<std::int64_t, 4>, 6> expected{
+      {{0, 0, 2, 2}, {0, 2, 3, 2}, {0, 5, 4, 2}, {1, 0, 2, 2}, {1, 2, 3, 2}, {1, 5, 4, 2}}};
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    EXPECT_EQ(
+        (std::array{static_cast<std::int64_t>(groups[g].matrix), groups[g].first_row, groups[g].rows, groups[g].keep}),
+        expected[g]);
+  }
+  EXPECT_EQ(Darts(options).none_column(), 0);
+  options.with_none = false;
+  EXPECT_EQ(Darts(options).none_column(), -1);
+}
+
+// One node; skip and sep3 on both edges, and `none` on the second, stronger than all others.
+TEST(Space, DerivesWithALimitOfSkipsInTheNormalCell) {
+  for (const bool with_none : {true, false}) {
+    Darts::Options options;
+    options.nodes = 1;
+    options.with_none = with_none;
+    const Darts space(options);
+    const std::size_t columns = with_none ? 8 : 7, skip = columns - 5, sep = columns - 4;
+    std::vector<double> scores(2 * columns, -INFINITY);
+    std::vector<bool> mask(2 * columns, false);
+    const auto put = [&](std::size_t place, double score) {
+      scores[place] = score;
+      mask[place] = true;
+    };
+    put(skip, 0.7);
+    put(sep, 0.3);
+    put(columns + skip, 0.25);
+    put(columns + sep, 0.2);
+    if (with_none) put(columns, 0.55);
+    const auto derived = [&](std::int64_t skips) {
+      return space.derive_with_skip_limit({scores, scores}, {mask, mask}, skips);
+    };
+    constexpr Op s = Op::skip_connect, c = Op::sep_conv_3x3;
+    EXPECT_EQ(derived(2).normal.inputs, (std::vector<Input>{{s, 0}, {s, 1}}));
+    EXPECT_EQ(derived(1).normal.inputs, (std::vector<Input>{{s, 0}, {c, 1}}));
+    EXPECT_EQ(derived(0).normal.inputs, (std::vector<Input>{{c, 0}, {c, 1}}));
+    EXPECT_EQ(derived(0).reduce.inputs, (std::vector<Input>{{s, 0}, {s, 1}})) << "no limit there";
+  }
+}
+
+TEST(Space, DerivesTwoOpsANodeWhateverTheirEdges) {
+  Darts::Options options;
+  options.nodes = 1;
+  options.with_none = false;
+  const Darts space(options);
+  const std::vector<double> first{0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2},
+      second{0, 0, 0, 0, 0, 0, 0, 3, 2, 1, 0, 0, 0, 0};
+  const Genotype genotype = space.derive_by_group({first, second});
+  EXPECT_EQ(genotype.normal.inputs, (std::vector<Input>{{Op::skip_connect, 0}, {Op::dil_conv_5x5, 1}}));
+  EXPECT_EQ(genotype.reduce.inputs, (std::vector<Input>{{Op::max_pool_3x3, 1}, {Op::avg_pool_3x3, 1}}));
+}
+
 }  // namespace
 }  // namespace flowdarts::darts

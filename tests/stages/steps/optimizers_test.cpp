@@ -421,5 +421,15 @@ TEST(Steps, AnArchStepLeavesTheWeightsAloneAndAWeightStepAlpha) {
   EXPECT_EQ(results.size(0), 4);
 }
 
+// What is left of an edge shares the weight of what is gone; as if nothing were gone it does not.
+TEST(Steps, UnmaskedOpWeightsAreThoseOfAllOps) {
+  TinySupernet net;
+  ArchStep<Softmax, FirstOrder, NoArchRegularizer> arch_step(
+      net, {torch::zeros({1, 3}).requires_grad_()}, ArchOptions{}, Softmax{}, FirstOrder{}, NoArchRegularizer{});
+  arch_step.set_masks({torch::tensor({{1.0F, 0.0F, 0.0F}})});
+  EXPECT_TRUE(torch::allclose(arch_step.op_weights()[0], torch::tensor({{1.0F, 0.0F, 0.0F}})));
+  EXPECT_TRUE(torch::allclose(arch_step.unmasked_op_weights()[0], torch::full({1, 3}, 1.0F / 3.0F)));
+}
+
 }  // namespace
 }  // namespace flowdarts
