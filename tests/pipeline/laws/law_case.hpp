@@ -44,6 +44,7 @@ struct LawTraits {
   int left_of_row = 0;            ///< until every row has so many; 0: there is no such number
   bool measures = false;          ///< for the record alone, where asked to
   std::size_t interruptions = 7;  ///< tried, each a search and its resumption
+  bool slow = false;              ///< runs once: what follows from running again, other cases of its space show
 };
 
 struct LawCase {

@@ -98,6 +98,7 @@ TEST_P(Laws, EndsInAValidGenotypeWithFiniteAlphasAndMasksThatOnlyShrink) {
 
 // SIGTERM in one of some forward passes spread over the search, those of measurements among them; then --resume.
 TEST_P(Laws, InterruptedAnywhereItResumesBitForBit) {
+  if (GetParam().traits.slow) GTEST_SKIP() << "runs once";
   const LawOutcome whole = GetParam().run(run_of("whole"));
   const std::size_t places = GetParam().traits.interruptions;
   std::size_t interrupted = 0;
@@ -126,6 +127,7 @@ TEST_P(Laws, InterruptedAnywhereItResumesBitForBit) {
 }
 
 TEST_P(Laws, DoesNotDependOnLoaderThreads) {
+  if (GetParam().traits.slow) GTEST_SKIP() << "runs once";
   LawRun one = run_of("one");
   one.loader_threads = 1;
   GetParam().run(one);

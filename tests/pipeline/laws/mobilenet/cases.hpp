@@ -2,7 +2,9 @@
 
 #include <flowdarts/spaces/mobilenet/space.hpp>
 
+#include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "../laws.hpp"
@@ -16,8 +18,9 @@ struct LawSpace<Mobilenet> {
     options.run.mixed_op = MixedOpForm::fused;
     options.space.widths = "2,2,2,2,2,2,2,2,2";
     options.space.stem_stride = 1;
-    // One batch of V: the removal of each op is a pass over it.
-    options.data.train_portion = 5.0 / 6.0;
+    // Two batches of T and one of V: the removal of each op is a pass over it.
+    options.data.limit_samples = 30;
+    options.data.train_portion = 2.0 / 3.0;
   }
   static LawOps ops_of(const Mobilenet::Genotype& genotype) {
     LawOps ops;
@@ -36,11 +39,18 @@ struct LawSpace<Mobilenet> {
 
 using Searched = Counted<Mobilenet>;
 
-/// 21 layers take their time: less places to interrupt than on other spaces.
+// 21 layers take their time. Run again are those that between them have all kinds of state.
+
 template <class M>
 LawCase law_case(std::string name, LawTraits traits = {}) {
   traits.interruptions = 2;
   return case_of<M, Mobilenet>(std::move(name), traits);
+}
+
+template <class M>
+LawCase slow_case(std::string name, LawTraits traits = {}) {
+  traits.slow = true;
+  return law_case<M>(std::move(name), traits);
 }
 
 /// The cases, by file.

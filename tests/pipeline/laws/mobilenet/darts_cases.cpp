@@ -3,8 +3,8 @@
 namespace flowdarts::testing {
 
 std::vector<LawCase> darts_cases() {
-  return {law_case<recipes::Darts<Searched>>("Darts"),
-          law_case<recipes::DartsSecondOrder<Searched>>("DartsSecondOrder"),
+  return {slow_case<recipes::Darts<Searched>>("Darts"),
+          slow_case<recipes::DartsSecondOrder<Searched>>("DartsSecondOrder"),
           law_case<recipes::BdpBetaDarts<Searched>>("BdpBetaDarts")};
 }
 

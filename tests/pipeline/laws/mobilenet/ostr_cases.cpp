@@ -4,8 +4,8 @@ namespace flowdarts::testing {
 
 std::vector<LawCase> ostr_cases() {
   return {law_case<recipes::OstrDarts<Searched>>("OstrDarts"),
-          law_case<recipes::OstrDartsStar<Searched>>("OstrDartsStar"),
-          law_case<recipes::NaivePruningDarts<Searched>>("NaivePruningDarts")};
+          slow_case<recipes::OstrDartsStar<Searched>>("OstrDartsStar"),
+          slow_case<recipes::NaivePruningDarts<Searched>>("NaivePruningDarts")};
 }
 
 }  // namespace flowdarts::testing

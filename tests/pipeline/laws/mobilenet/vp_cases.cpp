@@ -3,11 +3,11 @@
 namespace flowdarts::testing {
 
 std::vector<LawCase> vp_cases() {
-  return {law_case<recipes::VpDartsFixed<Searched>>("VpDartsFixed"),
-          law_case<recipes::VpDartsLinear<Searched>>("VpDartsLinear"),
-          law_case<recipes::VpDartsHard<Searched>>("VpDartsHard", {.measures = true}),
+  return {slow_case<recipes::VpDartsFixed<Searched>>("VpDartsFixed"),
+          slow_case<recipes::VpDartsLinear<Searched>>("VpDartsLinear"),
+          slow_case<recipes::VpDartsHard<Searched>>("VpDartsHard", {.measures = true}),
           law_case<recipes::VpDartsGradual<Searched>>("VpDartsGradual", {.narrows = true, .left_of_row = 1}),
-          law_case<recipes::VpDartsAlphaValue<Searched>>("VpDartsAlphaValue")};
+          slow_case<recipes::VpDartsAlphaValue<Searched>>("VpDartsAlphaValue")};
 }
 
 }  // namespace flowdarts::testing
