@@ -64,7 +64,8 @@ concept MeasuresImportance = requires(P& policy, Measurements& setting, std::int
   policy.measure(setting);
   { policy.measures_after(completed) } -> std::convertible_to<bool>;
 };
-/// What an importance shows of itself in the record.
+/// What an importance shows of itself in the record; with a constant low_is_important where the lowest values are those
+/// of the best ops.
 template <class P>
 concept ShowsMeasured = requires(const P& policy) {
   policy.measured();

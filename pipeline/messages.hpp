@@ -117,6 +117,7 @@ struct EpochReport {
   std::vector<std::vector<double>> alphas;      ///< row-major, a vector a matrix
   std::vector<std::vector<double>> weights;     ///< their relaxation
   std::vector<std::vector<double>> importance;  ///< what the importance measured last; none where it measures nothing
+  std::int64_t measured_after = 0;              ///< after so many epochs it was measured
   std::vector<std::vector<bool>> masks;         ///< which ops are left; none where all are for good
   std::optional<std::pair<double, double>>
       eigenvalues;    ///< of the validation Hessian: largest signed, largest magnitude

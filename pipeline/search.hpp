@@ -627,7 +627,10 @@ class SearchGraph {
     report.alphas = to_doubles(arch_step_->optimizer().alphas());
     report.weights = to_doubles(arch_step_->op_weights());
     report.masks = masks_;
-    if constexpr (ShowsMeasured<typename Method::Importance>) report.importance = to_matrices(importance_.measured());
+    if constexpr (ShowsMeasured<typename Method::Importance>) {
+      report.importance = to_matrices(importance_.measured());
+      report.measured_after = MeasuresImportance<typename Method::Importance> ? measured_after_ : completed;
+    }
     report.snapshot = snapshot();
     idle_since_ = mark_work(device_);
     return report;
@@ -667,6 +670,11 @@ class SearchGraph {
     check_losses(/*wait=*/true);  // no checkpoint of what a broken loss has spread
     auto sections = std::make_shared<Snapshot>();
     put_tensors(*sections, trained(), masks_);
+    if constexpr (MeasuresImportance<typename Method::Importance>) {
+      ByteWriter measured;
+      measured.put(measured_after_);
+      sections->emplace_back("measured after", std::move(measured).take());
+    }
     for_each_stateful([&](const char* role, auto& policy) {
       ByteWriter writer;
       policy.save(writer);
@@ -678,6 +686,9 @@ class SearchGraph {
   void restore_snapshot(const Checkpoint& checkpoint) {
     if (checkpoint.has("masks")) set_masks(get_masks(checkpoint.section("masks"), masks_or_all()));
     get_tensors(checkpoint, trained());
+    if constexpr (MeasuresImportance<typename Method::Importance>) {
+      measured_after_ = checkpoint.section("measured after").template get<std::int64_t>();
+    }
     for_each_stateful([&](const char* role, auto& policy) {
       ByteReader reader = checkpoint.section(std::string("policy ") + role);
       policy.load(reader);
@@ -828,10 +839,15 @@ class SearchGraph {
     }
     record.skipped = loader_.skipped();
     record.importance = Method::Importance::name;
+    record.low_is_important = requires {
+      Method::Importance::low_is_important;
+    };
     if (report.genotype.empty()) {
       output_.epoch(record, {}, {});
     } else {
+      record.collapsed_before = genotype_ && Space::collapse_verdict(*genotype_).collapsed();
       genotype_ = Space::from_text(report.genotype);
+      record.collapse = Space::collapse_verdict(*genotype_);
       record.true_accuracies = space_.true_accuracies(*genotype_);
       output_.epoch(record, Space::to_json(*genotype_), Space::to_dot(*genotype_));
     }

@@ -46,9 +46,10 @@ void print_summary(const SearchSummary& summary, const RunOptions& run) {
     for (const auto& [set, accuracy] : summary.true_accuracies) std::cout << " " << set << " " << accuracy;
     std::cout << "\n";
   }
-  std::cout << "samples left   T " << format_count(summary.samples.train) << ", V " << format_count(summary.samples.val)
-            << "\nepochs         " << summary.epochs << " of " << run.epochs.value << "\ntime           "
-            << format_duration(summary.seconds) << "\nrun directory  " << run.out.value << "\n";
+  std::cout << "collapse       " << (summary.collapse.collapsed() ? "yes: " : "no: ") << summary.collapse.reason()
+            << "\nsamples left   T " << format_count(summary.samples.train) << ", V "
+            << format_count(summary.samples.val) << "\nepochs         " << summary.epochs << " of " << run.epochs.value
+            << "\ntime           " << format_duration(summary.seconds) << "\nrun directory  " << run.out.value << "\n";
 }
 
 int run_checked(const SearchProgram& program, std::span<const char* const> arguments) {

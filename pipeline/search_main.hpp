@@ -26,6 +26,7 @@ struct SearchSummary {
   int signal = 0;
   std::string genotype;
   std::string drawing;
+  CollapseVerdict collapse;
   std::vector<std::pair<std::string, double>> true_accuracies;
   std::int64_t epochs = 0;
   double seconds = 0;
@@ -94,14 +95,16 @@ int search_main(const std::string& recipe, int argc, char** argv) {
             SearchGraph<Method> search(options, resume, identity, config, std::move(terminal));
             const auto result = search.run();
             using Space = typename Method::Space;
-            return SearchSummary{.finished = result.finished,
-                                 .signal = result.signal,
-                                 .genotype = result.genotype ? Space::to_text(*result.genotype) : "",
-                                 .drawing = result.genotype ? Space::draw(*result.genotype) : "",
-                                 .true_accuracies = result.true_accuracies,
-                                 .epochs = result.epochs,
-                                 .seconds = result.seconds,
-                                 .samples = result.samples};
+            return SearchSummary{
+                .finished = result.finished,
+                .signal = result.signal,
+                .genotype = result.genotype ? Space::to_text(*result.genotype) : "",
+                .drawing = result.genotype ? Space::draw(*result.genotype) : "",
+                .collapse = result.genotype ? Space::collapse_verdict(*result.genotype) : CollapseVerdict{},
+                .true_accuracies = result.true_accuracies,
+                .epochs = result.epochs,
+                .seconds = result.seconds,
+                .samples = result.samples};
           }};
   return run_search_program(program, std::span<const char* const>(argv, static_cast<std::size_t>(argc)));
 }

@@ -38,7 +38,10 @@ Json split_row(Split split, const EpochRecord& record) {
 
 Json importance_row(const EpochRecord& record) {
   if (record.report->importance.empty()) return nullptr;
-  return {{"measure", record.importance}, {"values", record.report->importance}};
+  return {{"measure", record.importance},
+          {"epoch", record.report->measured_after},
+          {"low_is_important", record.low_is_important},
+          {"values", record.report->importance}};
 }
 
 Json ops_left(const std::vector<std::vector<bool>>& masks) {
@@ -117,6 +120,7 @@ void SearchOutput::epoch(const EpochRecord& record, const std::string& genotype_
            {"val", split_row(Split::val, record)},
            {"genotype", report.genotype.empty() ? Json(nullptr) : Json(report.genotype)},
            {"true_accuracy", accuracies},
+           {"collapse", record.collapse ? Json(*record.collapse) : Json(nullptr)},
            {"alpha", report.alphas},
            {"op_weights", report.weights},
            {"importance", importance_row(record)},
@@ -164,6 +168,7 @@ void SearchOutput::epoch(const EpochRecord& record, const std::string& genotype_
     directory_.write_text("genotype.json", genotype_json);
     directory_.write_text("genotype.dot", genotype_dot);
   }
+  if (record.collapse) collapse(*record.collapse, record.collapsed_before, number);
 
   const std::lock_guard lock(progress_mutex_);
   progress_.epoch_done({.epoch = number,
@@ -198,6 +203,15 @@ void SearchOutput::cut(Split split, std::size_t kept, std::size_t before) {
 void SearchOutput::pruned(Split split, const PruneReport& report) {
   log_->info("pruned {}: {} of {} samples leave, b {:.3f}", name_of(split), report.removed,
              report.removed + static_cast<std::int64_t>(report.kept.size()), report.balance);
+}
+
+void SearchOutput::collapse(const CollapseVerdict& verdict, bool collapsed_before, std::int64_t epoch) {
+  if (verdict.collapsed() == collapsed_before) return;
+  if (verdict.collapsed()) {
+    log_->warn("collapse: the architecture of epoch {} has {}", epoch, verdict.reason());
+  } else {
+    log_->info("no collapse any more: the architecture of epoch {} has {}", epoch, verdict.reason());
+  }
 }
 
 void SearchOutput::interrupted(std::int64_t epochs, std::int64_t steps) {

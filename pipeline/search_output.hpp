@@ -7,6 +7,7 @@
 #include <flowdarts/pipeline/run_directory/progress.hpp>
 #include <flowdarts/pipeline/run_directory/run_directory.hpp>
 #include <flowdarts/pipeline/run_directory/tensorboard.hpp>
+#include <flowdarts/spaces/support/collapse.hpp>
 #include <flowdarts/stages/load/dataset.hpp>
 
 #include <chrono>
@@ -33,8 +34,11 @@ struct EpochRecord {
   double lr = 0;
   PerSplit<double> balance{};  ///< class-balance degree b of T and V as this epoch used them
   std::vector<std::pair<std::string, double>> true_accuracies;
-  std::int64_t skipped = 0;  ///< broken samples left out so far
-  std::string importance;    ///< the policy's name
+  std::int64_t skipped = 0;                 ///< broken samples left out so far
+  std::string importance;                   ///< the policy's name
+  bool low_is_important = false;            ///< of what the importance measured
+  std::optional<CollapseVerdict> collapse;  ///< where there is a genotype
+  bool collapsed_before = false;            ///< the genotype before this one
 };
 
 class SearchOutput {
@@ -65,6 +69,8 @@ class SearchOutput {
   void images(const Dataset& dataset, const SampleLists& lists, int compute_threads, int loader_threads);
   void cut(Split split, std::size_t kept, std::size_t before);
   void pruned(Split split, const PruneReport& report);
+  /// A warning where the verdict turns to a collapse, an information where it turns back, else nothing.
+  void collapse(const CollapseVerdict& verdict, bool collapsed_before, std::int64_t epoch);
   /// After so many epochs and, of the next one, steps.
   void interrupted(std::int64_t epochs, std::int64_t steps);
 

@@ -22,6 +22,7 @@ struct FeatureInformation {
   static constexpr auto provides = capabilities<tags::selects_by_group>;
   static constexpr auto needs = capabilities<tags::all_ops_run>;
   static constexpr bool sees_outputs = true;
+  static constexpr bool low_is_important = true;
   struct Options {
     BOOST_HANA_DEFINE_STRUCT(
         Options, (Option<std::int64_t, "training images it is measured on; 0: all", 200, AtLeast{0}>, images),

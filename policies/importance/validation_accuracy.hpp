@@ -20,6 +20,7 @@ struct ValidationAccuracy {
   static constexpr const char* name = "ValidationAccuracy";
   static constexpr auto provides = capabilities<>;
   static constexpr auto needs = capabilities<tags::all_ops_run, tags::held_out_val>;
+  static constexpr bool low_is_important = true;
   struct Options {
     BOOST_HANA_DEFINE_STRUCT(
         Options,

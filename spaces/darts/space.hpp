@@ -1,6 +1,7 @@
 #pragma once
 // The DARTS space as a search space: what a search builds, derives and reports.
 
+#include <flowdarts/spaces/darts/collapse.hpp>
 #include <flowdarts/spaces/darts/genotype.hpp>
 #include <flowdarts/spaces/darts/spec.hpp>
 #include <flowdarts/spaces/mixed_op/form.hpp>
@@ -75,6 +76,7 @@ class Darts {
   static std::string to_json(const Genotype& genotype) { return darts::to_json(genotype); }
   static std::string to_dot(const Genotype& genotype) { return darts::to_dot(genotype); }
   static std::string draw(const Genotype& genotype);
+  static CollapseVerdict collapse_verdict(const Genotype& genotype) { return darts::collapse_verdict(genotype); }
 
  private:
   Options options_;

@@ -2,6 +2,7 @@
 // The MobileNet-like chain as a search space: what a search builds, derives and reports.
 
 #include <flowdarts/spaces/mixed_op/form.hpp>
+#include <flowdarts/spaces/mobilenet/collapse.hpp>
 #include <flowdarts/spaces/mobilenet/genotype.hpp>
 #include <flowdarts/spaces/supernet.hpp>
 #include <flowdarts/spaces/support/capabilities.hpp>
@@ -69,6 +70,7 @@ class Mobilenet {
   static std::string to_json(const Genotype& genotype) { return mobilenet::to_json(genotype); }
   static std::string to_dot(const Genotype& genotype) { return mobilenet::to_dot(genotype); }
   static std::string draw(const Genotype& genotype);
+  static CollapseVerdict collapse_verdict(const Genotype& genotype) { return mobilenet::collapse_verdict(genotype); }
 
  private:
   mobilenet::Widths widths_;

@@ -3,6 +3,7 @@
 
 #include <flowdarts/spaces/mixed_op/form.hpp>
 #include <flowdarts/spaces/nas_bench_201/benchmark_table.hpp>
+#include <flowdarts/spaces/nas_bench_201/collapse.hpp>
 #include <flowdarts/spaces/nas_bench_201/genotype.hpp>
 #include <flowdarts/spaces/nas_bench_201/supernet.hpp>
 #include <flowdarts/spaces/supernet.hpp>
@@ -76,6 +77,9 @@ class NasBench201 {
   static std::string to_json(const Genotype& genotype) { return nas_bench_201::to_json(genotype); }
   static std::string to_dot(const Genotype& genotype) { return nas_bench_201::to_dot(genotype); }
   static std::string draw(const Genotype& genotype);
+  static CollapseVerdict collapse_verdict(const Genotype& genotype) {
+    return nas_bench_201::collapse_verdict(genotype);
+  }
 
  private:
   Options options_;

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <flowdarts/pipeline/run_directory/metrics.hpp>
+#include <flowdarts/spaces/nas_bench_201/collapse.hpp>
 #include <numeric>
 #include <set>
 
@@ -36,8 +37,8 @@ TEST_F(Searches, RecordEveryDocumentedFieldOfEveryEpoch) {
     std::vector<std::string> keys;
     for (const auto& [key, value] : row.items()) keys.push_back(key);
     EXPECT_THAT(keys, ::testing::UnorderedElementsAre("epoch", "lr", "train", "val", "genotype", "true_accuracy",
-                                                      "alpha", "op_weights", "importance", "ops_left", "pruned",
-                                                      "hessian", "skipped", "images_per_second", "seconds"));
+                                                      "collapse", "alpha", "op_weights", "importance", "ops_left",
+                                                      "pruned", "hessian", "skipped", "images_per_second", "seconds"));
     EXPECT_EQ(row["epoch"], epoch + 1);
     EXPECT_DOUBLE_EQ(row["lr"].get<double>(), lr[epoch]);
     for (const char* split : {"train", "val"}) {
@@ -58,6 +59,8 @@ TEST_F(Searches, RecordEveryDocumentedFieldOfEveryEpoch) {
     }
     for (const char* set : {"cifar10", "cifar100", "imagenet16_120"})
       EXPECT_GT(row["true_accuracy"].at(set).get<double>(), 0);
+    EXPECT_EQ(row["collapse"],
+              Json(nas_bench_201::collapse_verdict(nas_bench_201::parse_genotype(row["genotype"].get<std::string>()))));
     EXPECT_TRUE(row["importance"].is_null()) << "DARTS measures nothing";
     EXPECT_TRUE(row["ops_left"].is_null()) << "DARTS takes nothing out";
     EXPECT_EQ(row["skipped"], 0);

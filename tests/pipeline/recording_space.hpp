@@ -9,6 +9,7 @@
 #include <flowdarts/pipeline/tensor_state.hpp>
 #include <flowdarts/spaces/supernet.hpp>
 #include <flowdarts/spaces/support/capabilities.hpp>
+#include <flowdarts/spaces/support/collapse.hpp>
 #include <flowdarts/spaces/support/option.hpp>
 #include <flowdarts/stages/accumulate/el2n.hpp>
 #include <limits>
@@ -111,6 +112,10 @@ struct RecordingSpace {
   static Genotype from_text(const std::string& text) { return text; }
   static std::string to_json(const Genotype& genotype) { return "\"" + genotype + "\""; }
   static std::string to_dot(const Genotype&) { return "digraph {}"; }
+  /// The second op is taken for one without parameters.
+  static CollapseVerdict collapse_verdict(const Genotype& genotype) {
+    return {.ops = 1, .counts = {{"second", genotype == "second" ? 1 : 0}}};
+  }
 };
 
 }  // namespace flowdarts::testing

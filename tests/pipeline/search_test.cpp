@@ -6,6 +6,7 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <flowdarts/pipeline/run_directory/atomic_file.hpp>
 #include <flowdarts/pipeline/run_directory/metrics.hpp>
 #include <flowdarts/pipeline/search.hpp>
 #include <flowdarts/policies/recipes.hpp>
@@ -13,6 +14,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <set>
+#include <sstream>
 
 #include "recording_space.hpp"
 #include "run_directory/testing.hpp"
@@ -51,6 +53,26 @@ struct GradientMemory {
   double memory_[2]{};
 };
 
+/// Ranks the second op best in epochs 2 and 3, the first one in all others.
+struct SecondInTheMiddle {
+  using role = roles::Importance;
+  static constexpr const char* name = "SecondInTheMiddle";
+  static constexpr auto provides = capabilities<>;
+  static constexpr auto needs = capabilities<>;
+  using Options = NoOptions;
+
+  explicit SecondInTheMiddle(const Options& = {}) {}
+  void begin_epoch() { ++epoch_; }
+  [[nodiscard]] std::vector<std::vector<double>> scores(const std::vector<torch::Tensor>&) const {
+    return {{0.0, epoch_ == 2 || epoch_ == 3 ? 1.0 : -1.0}};
+  }
+  void save(ByteWriter& writer) const { writer.put(epoch_); }
+  void load(ByteReader& reader) { epoch_ = reader.get<std::int64_t>(); }
+
+ private:
+  std::int64_t epoch_ = 0;
+};
+
 /// Ends the search after its third epoch; counts them itself.
 struct ThreeEpochs {
   using role = roles::Stopping;
@@ -74,6 +96,8 @@ using BdpDarts = recipes::BdpDarts<RecordingSpace>;
 using Random = Method<RecordingSpace, RandomSubset>;
 using El2n = Method<RecordingSpace, OneShotEl2n>;
 using Stateful = Method<RecordingSpace, BilevelDataPruning, GradientMemory, ThreeEpochs>;
+
+using Collapsing = Method<RecordingSpace, SecondInTheMiddle>;
 
 /// Searches over 60 images, T and V of 30 (ids below 30, and from 30 on), 3 of each class.
 class Search : public ::testing::Test {
@@ -442,6 +466,32 @@ TYPED_TEST(EverySearch, DoesNotDependOnItsLoaderThreads) {
     if (threads == 1) expected = this->last_checkpoint(name);
     EXPECT_EQ(this->last_checkpoint(name), expected) << threads << " threads";
   }
+}
+
+// The warning comes once, though the search is interrupted while the verdict holds.
+TEST_F(Search, SaysWhenItsArchitectureCollapsesAndWhenItRecovers) {
+  const auto options = this->options<Collapsing>("run", 5);
+  EXPECT_EQ(run(options, false, 14).signal, SIGTERM) << "in the third epoch of six passes each";
+  EXPECT_TRUE(run(options, true).finished);
+  std::vector<bool> verdicts;
+  for (const auto& row : read_metrics(folder_ / "run/metrics.jsonl")) {
+    verdicts.push_back(row.at("collapse").at("collapsed").get<bool>());
+    EXPECT_EQ(row.at("collapse").at("counts").at("second"), verdicts.back() ? 1 : 0);
+  }
+  EXPECT_EQ(verdicts, (std::vector<bool>{false, true, true, false, false}));
+  const std::string log = read_text_file(folder_ / "run/log.txt");
+  std::vector<std::string> said;
+  std::istringstream lines(log);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.find("collapse") != std::string::npos) said.push_back(line);
+  }
+  ASSERT_EQ(said.size(), 2U) << log;
+  EXPECT_THAT(said[0],
+              ::testing::HasSubstr(
+                  "warning collapse: the architecture of epoch 2 has 1 of 1 ops without parameters (second 1)"));
+  EXPECT_THAT(said[1],
+              ::testing::HasSubstr(
+                  "info  no collapse any more: the architecture of epoch 4 has 0 of 1 ops without parameters"));
 }
 
 }  // namespace

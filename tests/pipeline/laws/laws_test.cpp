@@ -69,6 +69,7 @@ TEST_P(Laws, EndsInAValidGenotypeWithFiniteAlphasAndMasksThatOnlyShrink) {
         for (const auto& value : matrix) EXPECT_TRUE(value.is_number()) << field << " is not finite";
       }
     }
+    EXPECT_EQ(row.at("collapse").is_null(), row.at("genotype").is_null());
     if (row.at("ops_left").is_null()) continue;
     const auto now = row.at("ops_left").get<LawOps>();
     for (std::size_t m = 0; m < left.size(); ++m) {
@@ -159,12 +160,48 @@ TEST_P(Laws, MeasuringLeavesNoTrace) {
   for (std::size_t i = 0; i < rows_with.size(); ++i) {
     EXPECT_FALSE(rows_with[i].at("importance").is_null());
     EXPECT_FALSE(rows_with[i].at("genotype").is_null());
-    for (const char* field : {"importance", "genotype", "true_accuracy"}) {
+    for (const char* field : {"importance", "genotype", "true_accuracy", "collapse"}) {
       rows_with[i].erase(field);
       rows_without[i].erase(field);
     }
     EXPECT_EQ(rows_with[i], rows_without[i]);
   }
+}
+
+// What an importance measures is on record wherever an architecture follows from it, with the epoch it is of.
+TEST_P(Laws, ImportancesAreOnRecordWithTheirEpoch) {
+  LawRun how = run_of("run");
+  if (GetParam().traits.measures) how.measure_every = 2;
+  GetParam().run(how);
+  const auto all = rows("run");
+  if (all.back().at("importance").is_null()) GTEST_SKIP() << "measures nothing";
+  nlohmann::ordered_json before;
+  for (const auto& row : all) {
+    SCOPED_TRACE(row.dump());
+    const auto& importance = row.at("importance");
+    EXPECT_EQ(importance.is_null(), row.at("genotype").is_null());
+    if (importance.is_null()) continue;
+    EXPECT_LE(importance.at("epoch"), row.at("epoch"));
+    if (!before.is_null()) {
+      EXPECT_GE(importance.at("epoch"), before.at("epoch"));
+      if (importance.at("epoch") == before.at("epoch")) {
+        EXPECT_EQ(importance, before);
+      }
+    }
+    if (GetParam().traits.measures && row.at("epoch").get<std::int64_t>() % 2 == 0) {
+      EXPECT_EQ(importance.at("epoch"), row.at("epoch"));
+    }
+    const auto& values = importance.at("values");
+    ASSERT_EQ(values.size(), row.at("op_weights").size());
+    for (std::size_t m = 0; m < values.size(); ++m) {
+      ASSERT_EQ(values[m].size(), row.at("op_weights")[m].size());
+      for (const auto& value : values[m]) {
+        EXPECT_TRUE(value.is_number() || importance.at("low_is_important").get<bool>()) << "only +inf is null";
+      }
+    }
+    before = importance;
+  }
+  EXPECT_EQ(before.at("epoch"), all.back().at("epoch"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Methods, Laws, ::testing::ValuesIn(law_cases()),
