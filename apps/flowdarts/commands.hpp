@@ -3,12 +3,14 @@
 // throw InputError and RunError.
 
 #include <CLI/App.hpp>
+#include <cstdint>
 #include <flowdarts/spaces/nas_bench_201/benchmark_table.hpp>
 #include <flowdarts/spaces/nas_bench_201/genotype.hpp>
 #include <flowdarts/spaces/support/error.hpp>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace flowdarts::app {
 
@@ -41,6 +43,19 @@ struct Info {
   void run() const;
 };
 
+/// `flowdarts correlate RUN`: how well a search on NAS-Bench-201 ranked the ops of each edge.
+struct Correlate {
+  std::string run_directory;
+  std::optional<std::string> table;
+  std::string data_set = "cifar10";
+  std::optional<std::int64_t> epoch;  // else the last with an importance
+  bool curve = false;
+  bool all_cells = false;
+  bool json = false;
+  void declare(CLI::App& command);
+  void run() const;
+};
+
 /// What was given as a genotype: a text, or the content of a genotype.json.
 struct GenotypeSource {
   std::string text;
@@ -49,6 +64,9 @@ struct GenotypeSource {
 
 /// A genotype's text, a genotype.json or a run directory that holds one: whatever of them exists, else the text.
 GenotypeSource genotype_source(const std::string& argument);
+
+/// The space that a genotype itself speaks of; NAS-Bench-201 where it does not say.
+std::string_view space_of(const GenotypeSource& source);
 
 /// The genotype of a source, read with a space's parse_genotype or from_json.
 template <class Parse, class FromJson>

@@ -1,7 +1,10 @@
+#include <flowdarts/spaces/darts/collapse.hpp>
 #include <flowdarts/spaces/darts/count.hpp>
 #include <flowdarts/spaces/darts/draw.hpp>
+#include <flowdarts/spaces/mobilenet/collapse.hpp>
 #include <flowdarts/spaces/mobilenet/count.hpp>
 #include <flowdarts/spaces/mobilenet/draw.hpp>
+#include <flowdarts/spaces/nas_bench_201/collapse.hpp>
 #include <flowdarts/spaces/nas_bench_201/count.hpp>
 #include <flowdarts/spaces/nas_bench_201/draw.hpp>
 #include <flowdarts/spaces/support/error.hpp>
@@ -17,21 +20,6 @@ namespace flowdarts::app {
 
 namespace nb201 = nas_bench_201;
 
-namespace {
-
-std::string with_thousands(std::int64_t value) {
-  std::string digits = std::to_string(value);
-  for (auto at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > 0; at -= 3) {
-    digits.insert(static_cast<std::size_t>(at), 1, ',');
-  }
-  return digits;
-}
-
-void print_count(std::string_view what, std::int64_t count) {
-  std::cout << std::left << std::setw(7) << what << std::right << std::setw(20) << with_thousands(count) << "\n";
-}
-
-/// The space that a genotype itself speaks of; NAS-Bench-201 where it does not say.
 std::string_view space_of(const GenotypeSource& source) {
   if (source.file.empty()) {
     if (source.text.find("Genotype") != std::string::npos) return darts::space_name;
@@ -45,6 +33,24 @@ std::string_view space_of(const GenotypeSource& source) {
     if (says(space)) return space;
   }
   return nb201::space_name;
+}
+
+namespace {
+
+void print_collapse(const CollapseVerdict& verdict) {
+  std::cout << "\nCollapse " << (verdict.collapsed() ? "yes: " : "no: ") << verdict.reason() << "\n";
+}
+
+std::string with_thousands(std::int64_t value) {
+  std::string digits = std::to_string(value);
+  for (auto at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > 0; at -= 3) {
+    digits.insert(static_cast<std::size_t>(at), 1, ',');
+  }
+  return digits;
+}
+
+void print_count(std::string_view what, std::int64_t count) {
+  std::cout << std::left << std::setw(7) << what << std::right << std::setw(20) << with_thousands(count) << "\n";
 }
 
 /// Throws InputError for an option that `space` has no use for.
@@ -75,10 +81,10 @@ void inform_nas_bench_201(const Info& info, const GenotypeSource& source) {
   const nb201::NetworkCounts counts = count_network(cell, shape);
   const auto table = nb201::BenchmarkTable::shipped();
   if (info.json) {
-    nlohmann::ordered_json object{{"space", nb201::space_name}, {"genotype", to_string(cell)},
-                                  {"channels", shape.channels}, {"cells", shape.cells},
-                                  {"classes", shape.classes},   {"image_size", shape.image_size},
-                                  {"params", counts.params},    {"macs", counts.macs}};
+    nlohmann::ordered_json object{
+        {"space", nb201::space_name}, {"genotype", to_string(cell)}, {"channels", shape.channels},
+        {"cells", shape.cells},       {"classes", shape.classes},    {"image_size", shape.image_size},
+        {"params", counts.params},    {"macs", counts.macs},         {"collapse", collapse_verdict(cell)}};
     add_accuracies(object, table, cell);
     std::cout << object.dump(2) << "\n";
     return;
@@ -88,6 +94,7 @@ void inform_nas_bench_201(const Info& info, const GenotypeSource& source) {
             << shape.classes << " classes, images " << shape.image_size << " x " << shape.image_size << "\n";
   print_count("params", counts.params);
   print_count("MACs", counts.macs);
+  print_collapse(collapse_verdict(cell));
   std::cout << "\nTrue test accuracy (NAS-Bench-201, C = 16, N = 5, 200 epochs)\n";
   print_accuracies(table, cell);
 }
@@ -121,7 +128,8 @@ void inform_darts(const Info& info, const GenotypeSource& source) {
                                         {"params", counts.params},
                                         {"macs", counts.macs},
                                         {"auxiliary_params", counts.auxiliary_params},
-                                        {"auxiliary_macs", counts.auxiliary_macs}};
+                                        {"auxiliary_macs", counts.auxiliary_macs},
+                                        {"collapse", collapse_verdict(genotype)}};
     std::cout << object.dump(2) << "\n";
     return;
   }
@@ -134,6 +142,7 @@ void inform_darts(const Info& info, const GenotypeSource& source) {
   std::cout << "\nAuxiliary classifier, in training alone\n";
   print_count("params", counts.auxiliary_params);
   print_count("MACs", counts.auxiliary_macs);
+  print_collapse(collapse_verdict(genotype));
 }
 
 void inform_mobilenet(const Info& info, const GenotypeSource& source) {
@@ -161,7 +170,8 @@ void inform_mobilenet(const Info& info, const GenotypeSource& source) {
                                         {"params", counts.params},
                                         {"macs", counts.macs},
                                         {"proxyless", to_proxyless(genotype)},
-                                        {"timm", to_timm(genotype, shape.widths)}};
+                                        {"timm", to_timm(genotype, shape.widths)},
+                                        {"collapse", collapse_verdict(genotype)}};
     std::cout << object.dump(2) << "\n";
     return;
   }
@@ -171,6 +181,7 @@ void inform_mobilenet(const Info& info, const GenotypeSource& source) {
             << shape.image_size << "\n";
   print_count("params", counts.params);
   print_count("MACs", counts.macs);
+  print_collapse(collapse_verdict(genotype));
 }
 
 }  // namespace

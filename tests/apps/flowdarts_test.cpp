@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -18,6 +19,7 @@
 namespace {
 
 using nlohmann::json;
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::StartsWith;
 namespace fs = std::filesystem;
@@ -72,8 +74,11 @@ TEST_F(Flowdarts, PrintsItsVersionAndHelp) {
   const Result version = run({"--version"});
   EXPECT_EQ(version.code, 0);
   EXPECT_THAT(version.out, testing::MatchesRegex("flowdarts [0-9]+\\.[0-9]+\\.[0-9]+\n"));
-  for (const std::vector<std::string>& arguments :
-       {std::vector<std::string>{"--help"}, {"query", "--help"}, {"info", "--help"}, {"list", "--help"}}) {
+  for (const std::vector<std::string>& arguments : {std::vector<std::string>{"--help"},
+                                                    {"query", "--help"},
+                                                    {"info", "--help"},
+                                                    {"list", "--help"},
+                                                    {"correlate", "--help"}}) {
     const Result help = run(arguments);
     EXPECT_EQ(help.code, 0);
     EXPECT_THAT(help.out, HasSubstr("Usage: flowdarts"));
@@ -137,7 +142,8 @@ TEST_F(Flowdarts, InfoCountsAndDraws) {
   EXPECT_THAT(result.out, HasSubstr("│ 0 │── nor_conv_3x3 ──▶│ 1 │── avg_pool_3x3 ──▶│ 2 │── skip_connect ──▶│ 3 │\n"));
   EXPECT_THAT(result.out, HasSubstr("C = 16, N = 5, 10 classes, images 32 x 32\n"
                                     "params              802,426\n"
-                                    "MACs            113,951,360\n"));
+                                    "MACs            113,951,360\n"
+                                    "\nCollapse no: 3 of 6 ops without parameters (skip_connect 2, avg_pool_3x3 1)\n"));
   EXPECT_THAT(result.out, HasSubstr("cifar10           93.6600 %   rank   258 of 15625\n"));
 }
 
@@ -149,6 +155,8 @@ TEST_F(Flowdarts, InfoPrintsOneJsonObject) {
   const json object = json::parse(result.out);
   EXPECT_EQ(object.at("params"), 11446);
   EXPECT_EQ(object.at("macs"), 1503392);
+  EXPECT_EQ(object.at("collapse").at("collapsed"), false);
+  EXPECT_EQ(object.at("collapse").at("counts"), (json{{"none", 1}, {"skip_connect", 1}, {"avg_pool_3x3", 1}}));
   const json other =
       json::parse(run({"info", "--genotype", example, "--classes", "120", "--image-size", "16", "--json"}).out);
   EXPECT_EQ(other.at("params"), 809576);
@@ -171,6 +179,7 @@ TEST_F(Flowdarts, InfoReadsGenotypesOfTheDartsSpace) {
   EXPECT_THAT(result.out, HasSubstr("cifar stem, C = 36, L = 20, 10 classes, images 32 x 32\n"
                                     "params            3,349,342\n"
                                     "MACs            528,359,040\n"));
+  EXPECT_THAT(result.out, EndsWith("\nCollapse no: 2 of 8 ops without parameters (skip_connect 2)\n"));
   json object =
       json::parse(run({"info", "--space", "darts", "--genotype", darts_v2, "--stem", "imagenet", "--json"}).out);
   EXPECT_EQ(object.at("params"), 4718752);
@@ -192,7 +201,8 @@ TEST_F(Flowdarts, InfoReadsGenotypesOfTheMobileNetLikeSpace) {
   EXPECT_THAT(result.out, HasSubstr("widths 32,16,32,40,80,96,192,320,1280, stem of stride 2, 1000 classes, "
                                     "images 224 x 224\n"
                                     "params            4,882,184\n"
-                                    "MACs            446,014,976\n"));
+                                    "MACs            446,014,976\n"
+                                    "\nCollapse no: 2 of 21 ops without parameters (skip 2)\n"));
   write(folder_ / "run/genotype.json", json{{"space", "mobilenet"}, {"genotype", layers}}.dump());
   const json object = json::parse(
       run({"info", "--genotype", (folder_ / "run").string(), "--widths", "32,16,24,40,80,96,192,320,1280", "--json"})
@@ -203,8 +213,204 @@ TEST_F(Flowdarts, InfoReadsGenotypesOfTheMobileNetLikeSpace) {
   EXPECT_EQ(object.at("proxyless").at(2), "Zero");
 }
 
+/// A run directory, and a table in which a cell's accuracy is the sum over its edges of 0 for `none`, 1 for
+/// `skip_connect`, 2 for `nor_conv_1x1`, 3 for `nor_conv_3x3` and 1 for `avg_pool_3x3`: what is true of an edge does
+/// not depend on the others.
+class Correlates : public Flowdarts {
+ protected:
+  using Numbers = std::vector<double>;
+
+  void SetUp() override {
+    Flowdarts::SetUp();
+    const char* const ops[] = {"none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"};
+    std::ostringstream table;
+    table << "arch,cifar10_test,cifar100_test,imagenet16_120_test\n";
+    for (int index = 0; index < 15625; ++index) {
+      int digits[6], left = index;
+      double sum = 0;
+      for (int& digit : digits) {
+        digit = left % 5;
+        left /= 5;
+        sum += truth_[static_cast<std::size_t>(digit)];
+      }
+      table << "|" << ops[digits[0]] << "~0|+|" << ops[digits[1]] << "~0|" << ops[digits[2]] << "~1|+|"
+            << ops[digits[3]] << "~0|" << ops[digits[4]] << "~1|" << ops[digits[5]] << "~2|," << sum << "," << 20 - sum
+            << "," << sum << "\n";
+    }
+    write(table_, table.str());
+  }
+
+  /// One matrix of an edge after the other.
+  static json matrix(const std::vector<Numbers>& edges) {
+    Numbers values;
+    for (const Numbers& edge : edges) values.insert(values.end(), edge.begin(), edge.end());
+    return json::array({json(values)});
+  }
+  json row(int epoch, const json& alpha, const json& importance) const {
+    json op_weights = alpha;
+    if (!alpha.empty()) {
+      for (json& value : op_weights[0]) value = -value.get<double>();  // raw weights count by their size
+    }
+    return {{"epoch", epoch},           {"genotype", nothing_},     {"alpha", alpha},
+            {"op_weights", op_weights}, {"importance", importance}, {"ops_left", nullptr}};
+  }
+  void write_rows(const std::vector<json>& rows, const std::string& space = "nas-bench-201") const {
+    std::string lines;
+    for (const json& one : rows) lines += one.dump() + "\n";
+    write(run_ / "metrics.jsonl", lines);
+    write(run_ / "genotype.json", json{{"space", space}, {"genotype", nothing_}}.dump());
+  }
+  [[nodiscard]] json correlate(std::vector<std::string> more = {}) const {
+    std::vector<std::string> arguments{"correlate", run_.string(), "--table", table_.string(), "--json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Result result = run(arguments);
+    EXPECT_EQ(result.code, 0) << result.err;
+    return json::parse(result.out);
+  }
+  static void expect_near(const json& coefficients, double tau, double rho) {
+    EXPECT_NEAR(coefficients.at("kendall_tau_b").get<double>(), tau, 1e-9);
+    EXPECT_NEAR(coefficients.at("spearman_rho").get<double>(), rho, 1e-9);
+  }
+
+  const Numbers truth_{0, 1, 2, 3, 1};
+  const std::string nothing_ = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|";
+  const fs::path run_ = folder_ / "run", table_ = folder_ / "table.csv";
+  // In the order of the truth, reversed, undecided, one pair of ten discordant and one tie apart (7 concordant pairs, 9
+  // untied ones on either side; ranks less 3: -2, 1, -0.5, 2, -0.5 and -2, -0.5, 1, 2, -0.5), and twice as the first.
+  const std::vector<Numbers> alpha_{truth_, {9, 8, 7, 6, 8}, {5, 5, 5, 5, 5}, {0, 2, 1, 3, 1}, truth_, truth_};
+  const double tau_ = 6.0 / 9, rho_ = 7.25 / 9.5;
+};
+
+TEST_F(Correlates, EveryMeasureOnEveryEdge) {
+  // Without the op, the lower the better the op; `null` stands for +infinity.
+  json removal = matrix(std::vector<Numbers>(6, {0, 0.8, 0.7, 0.6, 0.8}));
+  for (std::size_t edge = 0; edge < 6; ++edge) removal[0][5 * edge] = nullptr;
+  write_rows({row(1, matrix(std::vector<Numbers>(6, truth_)), nullptr),
+              row(2, matrix(alpha_),
+                  {{"measure", "Removal"}, {"epoch", 1}, {"low_is_important", true}, {"values", removal}})});
+  const json object = correlate();
+  EXPECT_EQ(object.at("epoch"), 2);
+  EXPECT_EQ(object.at("genotype"), nothing_);
+  EXPECT_EQ(object.at("true_accuracy").at("3<-1"),
+            (json{{"none", 0}, {"skip_connect", 1}, {"nor_conv_1x1", 2}, {"nor_conv_3x3", 3}, {"avg_pool_3x3", 1}}));
+  ASSERT_EQ(object.at("measures").size(), 3U);
+  const json& alpha = object.at("measures")[0];
+  EXPECT_EQ(alpha.at("measure"), "alpha");
+  EXPECT_EQ(alpha.at("epoch"), 2);
+  expect_near(alpha.at("edges").at("1<-0"), 1, 1);
+  expect_near(alpha.at("edges").at("2<-0"), -1, -1);
+  EXPECT_TRUE(alpha.at("edges").at("2<-1").at("kendall_tau_b").is_null());
+  EXPECT_TRUE(alpha.at("edges").at("2<-1").at("spearman_rho").is_null());
+  expect_near(alpha.at("edges").at("3<-0"), tau_, rho_);
+  expect_near(alpha.at("mean"), (2 + tau_) / 5, (2 + rho_) / 5);
+  json sizes = object.at("measures")[1];
+  EXPECT_EQ(sizes.at("measure"), "op_weights");
+  sizes["measure"] = "alpha";
+  EXPECT_EQ(sizes, alpha);
+  const json& importance = object.at("measures")[2];
+  EXPECT_EQ(importance.at("measure"), "Removal");
+  EXPECT_EQ(importance.at("epoch"), 1);
+  for (const char* part : {"mean", "all"}) expect_near(importance.at(part), 1, 1);
+
+  EXPECT_EQ(correlate({"--epoch", "1"}).at("measures").size(), 2U);
+  expect_near(correlate({"--epoch", "1"}).at("measures")[0].at("all"), 1, 1);
+  expect_near(correlate({"--dataset", "cifar100"}).at("measures")[2].at("all"), -1, -1);
+  expect_near(correlate({"--all-cells"}).at("measures")[0].at("mean"), (2 + tau_) / 5, (2 + rho_) / 5);
+  EXPECT_EQ(
+      correlate({"--all-cells"}).at("true_rank").at("2<-0"),
+      (json{{"none", 1}, {"skip_connect", 2.5}, {"nor_conv_1x1", 4}, {"nor_conv_3x3", 5}, {"avg_pool_3x3", 2.5}}));
+  const json curve = correlate({"--curve"});
+  ASSERT_EQ(curve.size(), 2U);
+  EXPECT_EQ(curve[1], object);
+}
+
+// That of all 30 ops is what SciPy makes of them.
+TEST_F(Correlates, AsATable) {
+  write_rows({row(1, matrix(std::vector<Numbers>(6, truth_)), nullptr), row(2, matrix(alpha_), nullptr)});
+  const Result one = run({"correlate", run_.string(), "--table", table_.string()});
+  EXPECT_EQ(one.code, 0) << one.err;
+  EXPECT_EQ(one.out, nothing_ + R"(
+Epoch 2; true accuracy with each op in turn, cifar10
+
+                         alpha            op_weights
+edge             tau-b     rho         tau-b     rho  derived       best
+1<-0             1.000   1.000         1.000   1.000  none          nor_conv_3x3
+2<-0            -1.000  -1.000        -1.000  -1.000  none          nor_conv_3x3
+2<-1                 -       -             -       -  none          nor_conv_3x3
+3<-0             0.667   0.763         0.667   0.763  none          nor_conv_3x3
+3<-1             1.000   1.000         1.000   1.000  none          nor_conv_3x3
+3<-2             1.000   1.000         1.000   1.000  none          nor_conv_3x3
+mean             0.533   0.553         0.533   0.553
+all 30           0.351   0.379         0.351   0.379
+)");
+  EXPECT_EQ(run({"correlate", run_.string(), "--table", table_.string(), "--curve"}).out,
+            R"(Means over the edges; true accuracy with each op in turn, cifar10
+
+                         alpha            op_weights
+epoch            tau-b     rho         tau-b     rho
+1                1.000   1.000         1.000   1.000
+2                0.533   0.553         0.533   0.553
+)");
+}
+
+// Ops that were taken out are last, whatever was measured of them before.
+TEST_F(Correlates, KnowsWhichOpsAreLeft) {
+  json only = row(1, json::array(),
+                  {{"measure", "Strength"},
+                   {"epoch", 1},
+                   {"low_is_important", false},
+                   {"values", matrix(std::vector<Numbers>(6, {9, 9, 8, 7, 9}))}});
+  only["ops_left"] = matrix(std::vector<Numbers>(6, {0, 0, 0, 1, 0}));
+  write_rows({only});
+  const json object = correlate();
+  ASSERT_EQ(object.at("measures").size(), 1U) << "without alpha, the weights say nothing";
+  // Of the nine pairs untied in truth the four with nor_conv_3x3 are untied here, all of them concordant.
+  EXPECT_NEAR(object.at("measures")[0].at("mean").at("kendall_tau_b").get<double>(), 4 / std::sqrt(4.0 * 9.0), 1e-9);
+}
+
+TEST_F(Correlates, RefusesWhatIsNoSuchRun) {
+  const std::string run = run_.string(), file = (run_ / "metrics.jsonl").string();
+  expect_refused({"correlate", run}, run + ": found no metrics.jsonl, expected a run directory");
+  const json whole = row(2, matrix(alpha_), nullptr);
+  json early = whole;
+  early["epoch"] = 1;
+  early["genotype"] = nullptr;
+  write_rows({});
+  expect_refused({"correlate", run}, file + ": found no epoch, expected one at least");
+  write_rows({early});
+  expect_refused({"correlate", run}, file +
+                                         ": epochs 1 to 1: found no importance yet and so no architecture, expected "
+                                         "an epoch after a measurement");
+  write_rows({early, whole}, "darts");
+  expect_refused({"correlate", run}, run + ": found a search on the space darts, expected nas-bench-201");
+  write_rows({early, whole});
+  expect_refused({"correlate", run, "--epoch", "1"}, file +
+                                                         ": epoch 1: found no importance yet and so no architecture, "
+                                                         "expected an epoch after a measurement");
+  expect_refused({"correlate", run, "--epoch", "3"}, "--epoch: found 3, expected 1 to 2");
+  expect_refused({"correlate", run, "--epoch", "1", "--curve"}, "correlate: --epoch excludes --curve");
+  expect_refused({"correlate", run, "--dataset", "cifar"},
+                 "--dataset: found \"cifar\", expected \"cifar10\", \"cifar100\" or \"imagenet16_120\"");
+  expect_refused({"correlate", run, "--table", "/no/such/table"},
+                 "/no/such/table: cannot open: No such file or directory");
+  const auto refuse = [&](const char* field, json value, const std::string& reason) {
+    json broken = whole;
+    broken[field] = std::move(value);
+    write_rows({broken});
+    expect_refused({"correlate", run}, file + ": epoch 2: " + reason);
+  };
+  refuse("genotype", "|none~0|", "architecture string, character 9: found the end of the text, expected \"+\"");
+  refuse("alpha", {{1, 2}}, "\"alpha\": expected a matrix of 30 numbers");
+  json holed = whole["alpha"];
+  holed[0][1] = nullptr;
+  refuse("alpha", holed, "\"alpha\": number 2: found null, expected a number");
+  refuse("importance", {{"measure", "A"}, {"epoch", 2}}, "found no \"low_is_important\"");
+  refuse("importance", {{"measure", "A"}, {"epoch", 2}, {"low_is_important", false}, {"values", holed}},
+         "\"importance\": number 2: found null, expected a number");
+}
+
 TEST_F(Flowdarts, RefusesBadInputInOneLine) {
-  expect_refused({}, "found no command, expected one of list, query, info");
+  expect_refused({}, "found no command, expected one of list, query, info, correlate");
   expect_refused({"qurey", example}, "unknown command \"qurey\", the nearest known one is \"query\"");
   expect_refused({"--verison"}, "unknown option \"--verison\", the nearest known one is \"--version\"");
   expect_refused({"query"}, "query: ARCH is required");
