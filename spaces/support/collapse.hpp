@@ -8,9 +8,9 @@
 
 namespace flowdarts {
 
-/// What a space says of a genotype. Collapsed: more than half of the ops it judges have no parameters ("dominated by
-/// parameter-less operations", Zela et al., "Understanding and robustifying differentiable architecture search", ICLR
-/// 2020), or nothing of the input reaches the output.
+/// What a space says of a genotype. Collapsed: more than half of the ops it judges have no parameters (the failure that
+/// Zela et al. study, "Understanding and robustifying differentiable architecture search", ICLR 2020), or nothing of
+/// the input reaches the output.
 struct CollapseVerdict {
   int ops = 0;  ///< judged
   /// Those without parameters: each op's name and how often it was chosen, in the order of the candidates.
