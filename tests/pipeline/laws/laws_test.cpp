@@ -14,8 +14,15 @@
 #include <algorithm>
 #include <csignal>
 #include <filesystem>
+#include <ostream>
 
 namespace flowdarts::testing {
+
+/// For the names of the tests.
+void PrintTo(const LawCase& given, std::ostream* out) {
+  *out << given.name;
+}
+
 namespace {
 
 namespace fs = std::filesystem;
