@@ -115,7 +115,8 @@ PixelRange pixels_of(const Tensor& x, ImageRange images) {
 struct Blocks : ImageParts {
   std::int64_t step;
 
-  explicit Blocks(const Tensor& x) : Blocks(x, std::clamp<std::int64_t>(16384 * x.size(0) / std::max<std::int64_t>(x.numel(), 1), 1, 4)) {}
+  explicit Blocks(const Tensor& x)
+      : Blocks(x, std::clamp<std::int64_t>(16384 * x.size(0) / std::max<std::int64_t>(x.numel(), 1), 1, 4)) {}
 
   /// f(block), one after the other.
   template <class F>
