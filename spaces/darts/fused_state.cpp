@@ -118,12 +118,10 @@ struct Blocks : ImageParts {
   explicit Blocks(const Tensor& x)
       : Blocks(x, std::clamp<std::int64_t>(16384 * x.size(0) / std::max<std::int64_t>(x.numel(), 1), 1, 4)) {}
 
-  /// f(block), one after the other.
+  /// f(block) for those of a part, one after the other.
   template <class F>
-  void for_each_block(ImageRange images, const F& f) const {
-    for (; images.begin < images.end; images.begin += step) {
-      f(ImageRange{images.begin, std::min(images.begin + step, images.end)});
-    }
+  void for_each_block(ImageRange part, const F& f) const {
+    for (; part.begin < part.end; part.begin += step) f(ImageRange{part.begin, std::min(part.begin + step, part.end)});
   }
 
  private:
