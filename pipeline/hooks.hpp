@@ -64,12 +64,14 @@ concept MeasuresImportance = requires(P& policy, Measurements& setting, std::int
   policy.measure(setting);
   { policy.measures_after(completed) } -> std::convertible_to<bool>;
 };
-/// What an importance shows of itself in the record; with a constant low_is_important where the lowest values are those
-/// of the best ops.
+/// What an importance shows of itself in the record.
 template <class P>
 concept ShowsMeasured = requires(const P& policy) {
   policy.measured();
 };
+/// Of what it shows, the lowest values are those of the best ops.
+template <class P>
+concept LowIsImportant = P::low_is_important;
 /// Ranks only where edges have enough candidates.
 template <class P>
 concept ChecksColumns = requires(std::int64_t columns) {

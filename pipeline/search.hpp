@@ -881,9 +881,7 @@ class SearchGraph {
     }
     record.skipped = loader_.skipped();
     record.importance = Method::Importance::name;
-    record.low_is_important = requires {
-      Method::Importance::low_is_important;
-    };
+    record.low_is_important = LowIsImportant<typename Method::Importance>;
     if (report.genotype.empty()) {
       output_.epoch(record, {}, {});
     } else {

@@ -69,8 +69,6 @@ class SearchOutput {
   void images(const Dataset& dataset, const SampleLists& lists, int compute_threads, int loader_threads);
   void cut(Split split, std::size_t kept, std::size_t before);
   void pruned(Split split, const PruneReport& report);
-  /// A warning where the verdict turns to a collapse, an information where it turns back, else nothing.
-  void collapse(const CollapseVerdict& verdict, bool collapsed_before, std::int64_t epoch);
   /// After so many epochs and, of the next one, steps.
   void interrupted(std::int64_t epochs, std::int64_t steps);
 
@@ -78,6 +76,9 @@ class SearchOutput {
 
  private:
   using Clock = std::chrono::steady_clock;
+
+  /// A warning where the verdict turns to a collapse, an information where it turns back, else nothing.
+  void collapse(const CollapseVerdict& verdict, bool collapsed_before, std::int64_t epoch);
 
   std::shared_ptr<Terminal> terminal_;
   RunDirectory directory_;

@@ -3,11 +3,13 @@
 #include <torch/torch.h>
 
 #include <cstdint>
+#include <flowdarts/policies/is_darts_preset.hpp>
 #include <flowdarts/policies/roles.hpp>
 #include <flowdarts/spaces/support/capabilities.hpp>
 #include <flowdarts/spaces/support/option.hpp>
 #include <flowdarts/spaces/support/preset.hpp>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace flowdarts {
@@ -33,29 +35,10 @@ struct FeatureInformation {
 
   explicit FeatureInformation(const Options& options = {}) : options_(options) {}
 
-  /// On the DARTS space the cells are those of the paper's code, too.
   static std::vector<Preset> presets(std::string_view space) {
-    const Preset quick{.name = "quick", .values = {{"importance-images", "200"}, {"w-nesterov", "true"}}};
-    if (space == "darts") {
-      return {{.name = "paper",
-               .values = {{"epochs", "50"},
-                          {"importance-images", "600"},
-                          {"w-nesterov", "true"},
-                          {"track-statistics", "false"},
-                          {"pool-norm", "false"},
-                          {"conv-bias", "true"},
-                          {"last-norm", "true"}}},
-              quick};
-    }
-    if (space == "mobilenet") {
-      return {{.name = "paper", .values = {{"importance-images", "600"}, {"w-nesterov", "true"}}}, quick};
-    }
-    return {{.name = "paper",
-             .values = {{"epochs", "30"},
-                        {"importance-images", "200"},
-                        {"w-nesterov", "true"},
-                        {"track-statistics", "false"}}},
-            quick};
+    Preset paper = is_darts_preset(space);
+    paper.values.emplace_back("importance-images", space == "nas-bench-201" ? "200" : "600");
+    return {std::move(paper), {.name = "quick", .values = {{"importance-images", "200"}, {"w-nesterov", "true"}}}};
   }
 
   [[nodiscard]] bool measures_after(std::int64_t completed) const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <flowdarts/policies/is_darts_preset.hpp>
 #include <flowdarts/policies/roles.hpp>
 #include <flowdarts/policies/shrinking/narrow.hpp>
 #include <flowdarts/spaces/support/capabilities.hpp>
@@ -10,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace flowdarts {
@@ -33,34 +35,16 @@ struct ImportanceShrink {
 
   explicit ImportanceShrink(const Options& options = {}) : steps_(options.steps), interval_(options.interval) {}
 
-  /// On the DARTS space the cells are those of the paper's code, too.
+  /// The paper knows nothing of the MobileNet-like space: an op of a layer goes in a step, as on NAS-Bench-201 one of
+  /// an edge.
   static std::vector<Preset> presets(std::string_view space) {
-    const Preset quick{.name = "quick",
-                       .values = {{"shrink-steps", "4"}, {"shrink-interval", "1"}, {"w-nesterov", "true"}}};
-    if (space == "darts") {
-      return {{.name = "paper",
-               .values = {{"epochs", "50"},
-                          {"shrink-steps", "7"},
-                          {"shrink-interval", "3"},
-                          {"w-nesterov", "true"},
-                          {"track-statistics", "false"},
-                          {"pool-norm", "false"},
-                          {"conv-bias", "true"},
-                          {"last-norm", "true"}}},
-              quick};
-    }
-    // The paper knows nothing of this space: an op of a layer goes in a step, as on NAS-Bench-201 one of an edge.
-    if (space == "mobilenet") {
-      return {{.name = "paper", .values = {{"shrink-steps", "6"}, {"shrink-interval", "2"}, {"w-nesterov", "true"}}},
-              {.name = "quick", .values = {{"shrink-steps", "6"}, {"shrink-interval", "1"}, {"w-nesterov", "true"}}}};
-    }
-    return {{.name = "paper",
-             .values = {{"epochs", "30"},
-                        {"shrink-steps", "4"},
-                        {"shrink-interval", "2"},
-                        {"w-nesterov", "true"},
-                        {"track-statistics", "false"}}},
-            quick};
+    const bool chain = space == "mobilenet", cells = space == "darts";
+    Preset paper = is_darts_preset(space);
+    paper.values.emplace_back("shrink-steps", chain ? "6" : cells ? "7" : "4");
+    paper.values.emplace_back("shrink-interval", cells ? "3" : "2");
+    return {std::move(paper),
+            {.name = "quick",
+             .values = {{"shrink-steps", chain ? "6" : "4"}, {"shrink-interval", "1"}, {"w-nesterov", "true"}}}};
   }
 
   /// Throws InputError when the steps do not fit the search.
