@@ -49,6 +49,11 @@ struct RunOptions {
       (Option<std::int64_t, "epochs between two measurements of the validation Hessian's eigenvalues; 0: never", 0,
               AtLeast{0}>,
        hessian_every),
+      (Option<std::int64_t, "parameters that the stand-alone network of the architecture may have; 0: any number", 0,
+              AtLeast{0}>,
+       max_params),
+      (Option<std::int64_t, "multiply-accumulates that it may need for an image; 0: any number", 0, AtLeast{0}>,
+       max_macs),
       (Option<LogLevel, "least important lines that are logged", LogLevel::info>, log_level));
 };
 

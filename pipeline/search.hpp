@@ -79,6 +79,17 @@ concept HasState = requires(P& policy, const P& constant, ByteWriter& writer, By
   policy.load(reader);
 };
 
+inline Budget budget_of(const RunOptions& run) {
+  return {run.max_params, run.max_macs};
+}
+
+/// A space that knows what the networks of its genotypes cost.
+template <class Space>
+concept KnowsCosts = requires(const Space& space, const typename Space::Genotype& genotype, const NetworkInput& input) {
+  { space.cost(genotype, input) } -> std::same_as<NetworkCost>;
+  { space.least_cost(input) } -> std::same_as<NetworkCost>;
+};
+
 template <class Method>
 class SearchGraph {
  public:
@@ -131,6 +142,7 @@ class SearchGraph {
     SearchData data = open_search_data(options.data, static_cast<std::uint64_t>(options.run.seed.value));
     if constexpr (provides<typename Method::Bilevel, tags::all_data_trains>) data.lists = all_trains(data.lists);
     space.check_image_size(data.dataset->geometry().size);
+    check_budget(options.run, space, *data.dataset);
     if constexpr (requires {
                     Method::Importance::sees_outputs;
                     space.check_channels();
@@ -150,6 +162,7 @@ class SearchGraph {
     int signal = 0;
     std::optional<typename Space::Genotype> genotype;  ///< there is one where the search is finished
     std::vector<std::pair<std::string, double>> true_accuracies;
+    std::optional<NetworkCost> cost;  ///< of the genotype's stand-alone network, where the space knows it
     std::int64_t epochs = 0;
     double seconds = 0;
     PerSplit<std::int64_t> samples{};
@@ -191,7 +204,10 @@ class SearchGraph {
     result.samples = {static_cast<std::int64_t>(state_.lists->train.size()),
                       static_cast<std::int64_t>(state_.lists->val.size())};
     result.genotype = genotype_;
-    if (genotype_) result.true_accuracies = space_.true_accuracies(*genotype_);
+    if (genotype_) {
+      result.true_accuracies = space_.true_accuracies(*genotype_);
+      if constexpr (KnowsCosts<Space>) result.cost = space_.cost(*genotype_, network_input(*data_.dataset));
+    }
     result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return result;
   }
@@ -685,11 +701,55 @@ class SearchGraph {
       }
     }
     if constexpr (requires { importance_.skip_limit(); }) {
-      return Space::to_text(space_.derive_with_skip_limit(present, masks_or_all(), importance_.skip_limit()));
+      return text_within_budget(
+          space_.derive_with_skip_limit(present, masks_or_all(), importance_.skip_limit()), [&](const auto&... budget) {
+            return space_.derive_with_skip_limit_within(present, masks_or_all(), importance_.skip_limit(), budget...);
+          });
     } else if constexpr (by_group) {
-      return Space::to_text(space_.derive_by_group(present));
+      return text_within_budget(space_.derive_by_group(present), [&](const auto&... budget) {
+        return space_.derive_by_group_within(present, budget...);
+      });
     } else {
-      return Space::to_text(space_.derive(present));
+      return text_within_budget(space_.derive(present),
+                                [&](const auto&... budget) { return space_.derive_within(present, budget...); });
+    }
+  }
+
+  /// The genotype's text, or where its network exceeds the budget that of what derive_within(budget, input) gives.
+  template <class DeriveWithin>
+  std::string text_within_budget(const typename Space::Genotype& genotype, const DeriveWithin& derive_within) {
+    if constexpr (KnowsCosts<Space>) {
+      const Budget budget = budget_of(options_.run);
+      const NetworkInput input = network_input(*data_.dataset);
+      const NetworkCost cost = space_.cost(genotype, input);
+      if (budget.holds(cost)) return Space::to_text(genotype);
+      if (const auto inside = derive_within(budget, input)) {
+        output_.over_budget(cost, space_.cost(*inside, input));
+        return Space::to_text(*inside);
+      }
+      output_.over_budget(cost, std::nullopt);
+    }
+    return Space::to_text(genotype);
+  }
+
+  static NetworkInput network_input(const Dataset& dataset) { return {dataset.classes(), dataset.geometry().size}; }
+
+  /// Throws InputError for a budget that no architecture of the space can keep.
+  static void check_budget(const RunOptions& run, const Space& space, const Dataset& dataset) {
+    const Budget budget = budget_of(run);
+    if (!budget.limits()) return;
+    if constexpr (KnowsCosts<Space>) {
+      const NetworkCost least = space.least_cost(network_input(dataset));
+      const auto check = [](const char* option, std::int64_t limit, std::int64_t smallest) {
+        if (limit == 0 || limit >= smallest) return;
+        throw InputError(std::string(option) + ": found " + std::to_string(limit) + ", expected at least " +
+                         std::to_string(smallest) + ", what the smallest architecture of " + Space::name + " has");
+      };
+      check("--max-params", budget.max_params, least.params);
+      check("--max-macs", budget.max_macs, least.macs);
+    } else {
+      throw InputError(std::string("--max-params, --max-macs: the space ") + Space::name +
+                       " does not say what its networks cost");
     }
   }
 
@@ -889,6 +949,7 @@ class SearchGraph {
       genotype_ = Space::from_text(report.genotype);
       record.collapse = Space::collapse_verdict(*genotype_);
       record.true_accuracies = space_.true_accuracies(*genotype_);
+      if constexpr (KnowsCosts<Space>) record.cost = space_.cost(*genotype_, network_input(*data_.dataset));
       output_.epoch(record, Space::to_json(*genotype_), Space::to_dot(*genotype_));
     }
 

@@ -46,6 +46,10 @@ void print_summary(const SearchSummary& summary, const RunOptions& run) {
     for (const auto& [set, accuracy] : summary.true_accuracies) std::cout << " " << set << " " << accuracy;
     std::cout << "\n";
   }
+  if (summary.cost) {
+    std::cout << "network        " << format_count(summary.cost->params) << " parameters, "
+              << format_count(summary.cost->macs) << " MACs\n";
+  }
   std::cout << "collapse       " << (summary.collapse.collapsed() ? "yes: " : "no: ") << summary.collapse.reason()
             << "\nsamples left   T " << format_count(summary.samples.train) << ", V "
             << format_count(summary.samples.val) << "\nepochs         " << summary.epochs << " of " << run.epochs.value

@@ -28,6 +28,7 @@ struct SearchSummary {
   std::string drawing;
   CollapseVerdict collapse;
   std::vector<std::pair<std::string, double>> true_accuracies;
+  std::optional<NetworkCost> cost;
   std::int64_t epochs = 0;
   double seconds = 0;
   PerSplit<std::int64_t> samples{};
@@ -102,6 +103,7 @@ int search_main(const std::string& recipe, int argc, char** argv) {
                 .drawing = result.genotype ? Space::draw(*result.genotype) : "",
                 .collapse = result.genotype ? Space::collapse_verdict(*result.genotype) : CollapseVerdict{},
                 .true_accuracies = result.true_accuracies,
+                .cost = result.cost,
                 .epochs = result.epochs,
                 .seconds = result.seconds,
                 .samples = result.samples};

@@ -51,6 +51,11 @@ Json ops_left(const std::vector<std::vector<bool>>& masks) {
   return matrices;
 }
 
+Json cost_row(const std::optional<NetworkCost>& cost) {
+  if (!cost) return nullptr;
+  return {{"params", cost->params}, {"macs", cost->macs}};
+}
+
 Json prune_row(const PruneReport& report) {
   return {{"removed", report.removed},
           {"kept", report.kept.size()},
@@ -120,6 +125,7 @@ void SearchOutput::epoch(const EpochRecord& record, const std::string& genotype_
            {"val", split_row(Split::val, record)},
            {"genotype", report.genotype.empty() ? Json(nullptr) : Json(report.genotype)},
            {"true_accuracy", accuracies},
+           {"cost", cost_row(record.cost)},
            {"collapse", record.collapse ? Json(*record.collapse) : Json(nullptr)},
            {"alpha", report.alphas},
            {"op_weights", report.weights},
@@ -203,6 +209,18 @@ void SearchOutput::cut(Split split, std::size_t kept, std::size_t before) {
 void SearchOutput::pruned(Split split, const PruneReport& report) {
   log_->info("pruned {}: {} of {} samples leave, b {:.3f}", name_of(split), report.removed,
              report.removed + static_cast<std::int64_t>(report.kept.size()), report.balance);
+}
+
+void SearchOutput::over_budget(const NetworkCost& derived, const std::optional<NetworkCost>& inside) {
+  if (inside) {
+    log_->info(
+        "over budget: the derived network has {} parameters and {} MACs; the best ranked one inside, with {} and {}, "
+        "takes its place",
+        derived.params, derived.macs, inside->params, inside->macs);
+  } else {
+    log_->warn("over budget: the derived network has {} parameters and {} MACs, and none of what is left is inside",
+               derived.params, derived.macs);
+  }
 }
 
 void SearchOutput::collapse(const CollapseVerdict& verdict, bool collapsed_before, std::int64_t epoch) {

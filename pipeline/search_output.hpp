@@ -7,6 +7,7 @@
 #include <flowdarts/pipeline/run_directory/progress.hpp>
 #include <flowdarts/pipeline/run_directory/run_directory.hpp>
 #include <flowdarts/pipeline/run_directory/tensorboard.hpp>
+#include <flowdarts/spaces/budget.hpp>
 #include <flowdarts/spaces/support/collapse.hpp>
 #include <flowdarts/stages/load/dataset.hpp>
 
@@ -34,6 +35,7 @@ struct EpochRecord {
   double lr = 0;
   PerSplit<double> balance{};  ///< class-balance degree b of T and V as this epoch used them
   std::vector<std::pair<std::string, double>> true_accuracies;
+  std::optional<NetworkCost> cost;          ///< of the genotype's stand-alone network, where the space knows it
   std::int64_t skipped = 0;                 ///< broken samples left out so far
   std::string importance;                   ///< the policy's name
   bool low_is_important = false;            ///< of what the importance measured
@@ -68,6 +70,8 @@ class SearchOutput {
   void warn(const std::string& line);
   void images(const Dataset& dataset, const SampleLists& lists, int compute_threads, int loader_threads);
   void cut(Split split, std::size_t kept, std::size_t before);
+  /// The derived network's cost is over the budget; `inside`: what took its place costs, or nothing did.
+  void over_budget(const NetworkCost& derived, const std::optional<NetworkCost>& inside);
   void pruned(Split split, const PruneReport& report);
   /// After so many epochs and, of the next one, steps.
   void interrupted(std::int64_t epochs, std::int64_t steps);

@@ -3,6 +3,7 @@
 #include <flowdarts/spaces/darts/space.hpp>
 #include <flowdarts/spaces/darts/supernet.hpp>
 #include <flowdarts/spaces/support/error.hpp>
+#include <limits>
 #include <optional>
 
 namespace flowdarts {
@@ -17,6 +18,18 @@ void check_image_size_for(int image_size, darts::Stem stem) {
                      std::to_string(multiple) + ", at least " + std::to_string(2 * multiple) +
                      ": the supernet halves the resolution " + (stem == darts::Stem::cifar ? "twice" : "five times"));
   }
+}
+
+/// The matrices of ops, times the weights of their edges where there are any.
+std::vector<std::vector<double>> with_edge_weights(const std::vector<std::vector<double>>& scores) {
+  std::vector<std::vector<double>> terms{scores.at(0), scores.at(1)};
+  if (scores.size() < 4) return terms;
+  for (std::size_t kind = 0; kind < 2; ++kind) {
+    const std::vector<double>& edges = scores[2 + kind];
+    const std::size_t columns = terms[kind].size() / edges.size();
+    for (std::size_t place = 0; place < terms[kind].size(); ++place) terms[kind][place] *= edges[place / columns];
+  }
+  return terms;
 }
 
 }  // namespace
@@ -116,6 +129,47 @@ darts::Genotype Darts::derive_with_skip_limit(const std::vector<std::vector<doub
     return darts::derive_progressive(mask, probabilities, limit);
   };
   return {cell(0, static_cast<int>(skips)), cell(1, std::nullopt)};
+}
+
+darts::NetworkFrame Darts::frame_for(const NetworkInput& input) const {
+  const bool imagenet = options_.stem.value == darts::Stem::imagenet;
+  darts::NetworkFrame frame{imagenet ? darts::imagenet_network : darts::cifar_network, input.image_size};
+  frame.spec.classes = input.classes;
+  frame.spec.auxiliary = false;
+  return frame;
+}
+
+NetworkCost Darts::cost(const Genotype& genotype, const NetworkInput& input) const {
+  return darts::cost_of(genotype, frame_for(input));
+}
+
+NetworkCost Darts::least_cost(const NetworkInput& input) const {
+  return darts::least_cost(nodes(), frame_for(input));
+}
+
+std::optional<darts::Genotype> Darts::derive_within(const std::vector<std::vector<double>>& scores,
+                                                    const Budget& budget, const NetworkInput& input) const {
+  const std::vector<std::vector<double>> terms = with_edge_weights(scores);
+  return darts::derive_within(terms.at(0), terms.at(1), nodes(), darts::NodeRule::two_edges, budget, frame_for(input));
+}
+
+std::optional<darts::Genotype> Darts::derive_by_group_within(const std::vector<std::vector<double>>& scores,
+                                                             const Budget& budget, const NetworkInput& input) const {
+  return darts::derive_within(scores.at(0), scores.at(1), nodes(), darts::NodeRule::two_ops, budget, frame_for(input));
+}
+
+std::optional<darts::Genotype> Darts::derive_with_skip_limit_within(const std::vector<std::vector<double>>& scores,
+                                                                    const std::vector<std::vector<bool>>& masks,
+                                                                    std::int64_t skips, const Budget& budget,
+                                                                    const NetworkInput& input) const {
+  std::vector<std::vector<double>> terms = with_edge_weights(scores);
+  for (std::size_t kind = 0; kind < terms.size(); ++kind) {
+    for (std::size_t place = 0; place < terms[kind].size(); ++place) {
+      if (!masks.at(kind).at(place)) terms[kind][place] = -std::numeric_limits<double>::infinity();
+    }
+  }
+  return darts::derive_within(terms.at(0), terms.at(1), nodes(), darts::NodeRule::two_edges, budget, frame_for(input),
+                              static_cast<int>(skips));
 }
 
 std::string Darts::draw(const Genotype& genotype) {

@@ -1,6 +1,7 @@
 #pragma once
 // The DARTS space as a search space: what a search builds, derives and reports.
 
+#include <flowdarts/spaces/darts/budget.hpp>
 #include <flowdarts/spaces/darts/collapse.hpp>
 #include <flowdarts/spaces/darts/genotype.hpp>
 #include <flowdarts/spaces/darts/spec.hpp>
@@ -12,6 +13,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -82,6 +84,20 @@ class Darts {
   [[nodiscard]] Genotype derive_with_skip_limit(const std::vector<std::vector<double>>& scores,
                                                 const std::vector<std::vector<bool>>& masks, std::int64_t skips) const;
 
+  /// Of the stand-alone network of the papers: C = 36 and L = 20, with the ImageNet stem C = 48 and L = 14.
+  [[nodiscard]] NetworkCost cost(const Genotype& genotype, const NetworkInput& input) const;
+  [[nodiscard]] NetworkCost least_cost(const NetworkInput& input) const;
+  /// The three rules above among the genotypes whose network is within the budget; none where there is none. The best
+  /// one has the largest sum of scores over all terms of its nodes.
+  [[nodiscard]] std::optional<Genotype> derive_within(const std::vector<std::vector<double>>& scores,
+                                                      const Budget& budget, const NetworkInput& input) const;
+  [[nodiscard]] std::optional<Genotype> derive_by_group_within(const std::vector<std::vector<double>>& scores,
+                                                               const Budget& budget, const NetworkInput& input) const;
+  [[nodiscard]] std::optional<Genotype> derive_with_skip_limit_within(const std::vector<std::vector<double>>& scores,
+                                                                      const std::vector<std::vector<bool>>& masks,
+                                                                      std::int64_t skips, const Budget& budget,
+                                                                      const NetworkInput& input) const;
+
   /// There is no table of them for this space.
   [[nodiscard]] static std::vector<std::pair<std::string, double>> true_accuracies(const Genotype& /*genotype*/) {
     return {};
@@ -95,6 +111,7 @@ class Darts {
   static CollapseVerdict collapse_verdict(const Genotype& genotype) { return darts::collapse_verdict(genotype); }
 
  private:
+  [[nodiscard]] darts::NetworkFrame frame_for(const NetworkInput& input) const;
   [[nodiscard]] int nodes() const { return static_cast<int>(options_.nodes.value); }
 
   Options options_;

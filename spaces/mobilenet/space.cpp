@@ -73,6 +73,27 @@ std::shared_ptr<Supernet> Mobilenet::make_supernet(std::int64_t classes, int ima
   return std::make_shared<mobilenet::OracleSupernet>(spec);
 }
 
+mobilenet::NetworkShape Mobilenet::shape_for(const NetworkInput& input) const {
+  return {.widths = widths_,
+          .classes = input.classes,
+          .image_size = input.image_size,
+          .stem_stride = static_cast<int>(stem_stride_)};
+}
+
+NetworkCost Mobilenet::cost(const Genotype& genotype, const NetworkInput& input) const {
+  const mobilenet::NetworkCounts counts = count_network(genotype, shape_for(input));
+  return {counts.params, counts.macs};
+}
+
+NetworkCost Mobilenet::least_cost(const NetworkInput& input) const {
+  return mobilenet::least_cost(shape_for(input));
+}
+
+std::optional<mobilenet::Genotype> Mobilenet::derive_within(const std::vector<std::vector<double>>& scores,
+                                                            const Budget& budget, const NetworkInput& input) const {
+  return mobilenet::derive_within(scores, budget, shape_for(input));
+}
+
 std::string Mobilenet::draw(const Genotype& genotype) {
   return mobilenet::draw(genotype);
 }

@@ -2,6 +2,7 @@
 // The MobileNet-like chain as a search space: what a search builds, derives and reports.
 
 #include <flowdarts/spaces/mixed_op/form.hpp>
+#include <flowdarts/spaces/mobilenet/budget.hpp>
 #include <flowdarts/spaces/mobilenet/collapse.hpp>
 #include <flowdarts/spaces/mobilenet/genotype.hpp>
 #include <flowdarts/spaces/supernet.hpp>
@@ -11,6 +12,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -62,6 +64,13 @@ class Mobilenet {
     return mobilenet::derive(scores);
   }
 
+  /// Of the stand-alone network of the search's widths and stem.
+  [[nodiscard]] NetworkCost cost(const Genotype& genotype, const NetworkInput& input) const;
+  [[nodiscard]] NetworkCost least_cost(const NetworkInput& input) const;
+  /// derive() among the chains whose network is within the budget; none where there is none.
+  [[nodiscard]] std::optional<Genotype> derive_within(const std::vector<std::vector<double>>& scores,
+                                                      const Budget& budget, const NetworkInput& input) const;
+
   /// None is known.
   [[nodiscard]] std::vector<std::pair<std::string, double>> true_accuracies(const Genotype&) const { return {}; }
 
@@ -73,6 +82,8 @@ class Mobilenet {
   static CollapseVerdict collapse_verdict(const Genotype& genotype) { return mobilenet::collapse_verdict(genotype); }
 
  private:
+  [[nodiscard]] mobilenet::NetworkShape shape_for(const NetworkInput& input) const;
+
   mobilenet::Widths widths_;
   std::int64_t stem_stride_;
 };

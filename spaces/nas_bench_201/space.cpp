@@ -73,6 +73,28 @@ std::shared_ptr<Supernet> NasBench201::make_supernet(const nas_bench_201::Supern
   return std::make_shared<nas_bench_201::OracleSupernet>(spec);
 }
 
+namespace {
+
+nas_bench_201::NetworkShape shape_for(const NetworkInput& input) {
+  return {.classes = input.classes, .image_size = input.image_size};
+}
+
+}  // namespace
+
+NetworkCost NasBench201::cost(const Genotype& genotype, const NetworkInput& input) {
+  const nas_bench_201::NetworkCounts counts = count_network(genotype, shape_for(input));
+  return {counts.params, counts.macs};
+}
+
+NetworkCost NasBench201::least_cost(const NetworkInput& input) {
+  return nas_bench_201::least_cost(shape_for(input));
+}
+
+std::optional<nas_bench_201::Genotype> NasBench201::derive_within(const std::vector<std::vector<double>>& scores,
+                                                                  const Budget& budget, const NetworkInput& input) {
+  return nas_bench_201::derive_within(scores.at(0), budget, shape_for(input));
+}
+
 std::vector<std::pair<std::string, double>> NasBench201::true_accuracies(const Genotype& genotype) const {
   using nas_bench_201::DataSet;
   return {{"cifar10", table_.accuracy(genotype, DataSet::cifar10)},

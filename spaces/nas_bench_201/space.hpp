@@ -3,6 +3,7 @@
 
 #include <flowdarts/spaces/mixed_op/form.hpp>
 #include <flowdarts/spaces/nas_bench_201/benchmark_table.hpp>
+#include <flowdarts/spaces/nas_bench_201/budget.hpp>
 #include <flowdarts/spaces/nas_bench_201/collapse.hpp>
 #include <flowdarts/spaces/nas_bench_201/genotype.hpp>
 #include <flowdarts/spaces/nas_bench_201/supernet.hpp>
@@ -13,6 +14,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -68,6 +70,13 @@ class NasBench201 {
   [[nodiscard]] Genotype derive(const std::vector<std::vector<double>>& scores) const {
     return nas_bench_201::derive(scores.at(0));
   }
+
+  /// Of the stand-alone network of the papers, C = 16 and N = 5.
+  [[nodiscard]] static NetworkCost cost(const Genotype& genotype, const NetworkInput& input);
+  [[nodiscard]] static NetworkCost least_cost(const NetworkInput& input);
+  /// derive() among the cells whose network is within the budget; none where there is none.
+  [[nodiscard]] static std::optional<Genotype> derive_within(const std::vector<std::vector<double>>& scores,
+                                                             const Budget& budget, const NetworkInput& input);
 
   /// Test accuracies in percent after 200 epochs of training alone: cifar10, cifar100, imagenet16_120.
   [[nodiscard]] std::vector<std::pair<std::string, double>> true_accuracies(const Genotype& genotype) const;

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <flowdarts/pipeline/run_directory/metrics.hpp>
 #include <flowdarts/spaces/nas_bench_201/collapse.hpp>
+#include <flowdarts/spaces/nas_bench_201/count.hpp>
 #include <numeric>
 #include <set>
 
@@ -36,9 +37,10 @@ TEST_F(Searches, RecordEveryDocumentedFieldOfEveryEpoch) {
     SCOPED_TRACE(row.dump());
     std::vector<std::string> keys;
     for (const auto& [key, value] : row.items()) keys.push_back(key);
-    EXPECT_THAT(keys, ::testing::UnorderedElementsAre("epoch", "lr", "train", "val", "genotype", "true_accuracy",
-                                                      "collapse", "alpha", "op_weights", "importance", "ops_left",
-                                                      "pruned", "hessian", "skipped", "images_per_second", "seconds"));
+    EXPECT_THAT(keys,
+                ::testing::UnorderedElementsAre("epoch", "lr", "train", "val", "genotype", "true_accuracy", "cost",
+                                                "collapse", "alpha", "op_weights", "importance", "ops_left", "pruned",
+                                                "hessian", "skipped", "images_per_second", "seconds"));
     EXPECT_EQ(row["epoch"], epoch + 1);
     EXPECT_DOUBLE_EQ(row["lr"].get<double>(), lr[epoch]);
     for (const char* split : {"train", "val"}) {
@@ -61,6 +63,9 @@ TEST_F(Searches, RecordEveryDocumentedFieldOfEveryEpoch) {
       EXPECT_GT(row["true_accuracy"].at(set).get<double>(), 0);
     EXPECT_EQ(row["collapse"],
               Json(nas_bench_201::collapse_verdict(nas_bench_201::parse_genotype(row["genotype"].get<std::string>()))));
+    const auto counts = nas_bench_201::count_network(nas_bench_201::parse_genotype(row["genotype"].get<std::string>()),
+                                                     {.image_size = 32});
+    EXPECT_EQ(row["cost"], (Json{{"params", counts.params}, {"macs", counts.macs}}));
     EXPECT_TRUE(row["importance"].is_null()) << "DARTS measures nothing";
     EXPECT_TRUE(row["ops_left"].is_null()) << "DARTS takes nothing out";
     EXPECT_EQ(row["skipped"], 0);
@@ -75,6 +80,24 @@ TEST_F(Searches, RecordEveryDocumentedFieldOfEveryEpoch) {
     EXPECT_EQ(row["pruned"].is_null(), epoch != 1);
     EXPECT_EQ(row["hessian"].is_null(), epoch != 1);
   }
+}
+
+// Alpha is near its start, so another cell is found in each epoch; all but the first limit are those of common cells.
+TEST_F(Searches, KeepToTheirBudget) {
+  const auto search = [&](const std::string& out, const Arguments& budget) {
+    finish(bdp_darts, tiny(out) + Arguments{"--epochs", "3"} + budget);
+    return read_metrics(folder_ / out / "metrics.jsonl");
+  };
+  const std::vector<Json> free = search("free", {}), within = search("within", {"--max-params", "73306"});
+  for (std::size_t epoch = 0; epoch < free.size(); ++epoch) {
+    EXPECT_GT(free[epoch]["cost"]["params"].get<std::int64_t>(), 73306) << "the test needs cells with convolutions";
+    EXPECT_EQ(within[epoch]["cost"]["params"], 73306);
+    EXPECT_EQ(within[epoch]["alpha"], free[epoch]["alpha"]) << "a budget changes no search";
+  }
+  EXPECT_THAT(read(folder_ / "within/log.txt"), ::testing::HasSubstr("over budget: the derived network has"));
+  EXPECT_EQ(read(folder_ / "free/log.txt").find("over budget"), std::string::npos);
+  expect_refused(bdp_darts, tiny("refused") + Arguments{"--max-params", "73305"},
+                 {"--max-params: found 73305", "expected at least 73306"});
 }
 
 // Three epochs a window, everything the rows say of its events recomputed from the rows before them and the data set.
