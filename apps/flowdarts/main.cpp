@@ -64,15 +64,19 @@ int run(int argc, char** argv) {
   app::Query query;
   app::Info info;
   app::Correlate correlate;
+  app::Report report;
   auto* list_command = program.add_subcommand("list", "The search programs that were built");
   auto* query_command = program.add_subcommand("query", "The true accuracies of a NAS-Bench-201 cell and their ranks");
   auto* info_command = program.add_subcommand("info", "Parameters, MACs and a drawing of a cell's network");
   auto* correlate_command =
       program.add_subcommand("correlate", "How well a search on NAS-Bench-201 ranked the ops of each edge");
+  auto* report_command =
+      program.add_subcommand("report", "A page about a search, or several: cells, ops, curves, configuration");
   list.declare(*list_command);
   query.declare(*query_command);
   info.declare(*info_command);
   correlate.declare(*correlate_command);
+  report.declare(*report_command);
   try {
     program.parse(argc, argv);
   } catch (const CLI::Success& help) {
@@ -84,6 +88,7 @@ int run(int argc, char** argv) {
   if (query_command->parsed()) query.run();
   if (info_command->parsed()) info.run();
   if (correlate_command->parsed()) correlate.run();
+  if (report_command->parsed()) report.run();
   if (!std::cout.flush()) throw RunError("cannot write to standard output");
   return 0;
 }
