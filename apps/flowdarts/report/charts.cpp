@@ -184,7 +184,7 @@ Figure line_chart(std::string name, std::string title, const std::vector<Panel>&
   return figure;
 }
 
-Figure heat_map(std::string name, std::string title, const OpTable& table, int decimals) {
+Figure heat_map(std::string name, std::string title, const OpTable& table, int decimals, bool low_is_dark) {
   const std::size_t rows = table.rows.size(), columns = table.columns.size();
   std::size_t longest = 0;
   for (const std::string& row : table.rows) longest = std::max(longest, row.size());
@@ -221,14 +221,16 @@ Figure heat_map(std::string name, std::string title, const OpTable& table, int d
   }
   figure.description = figure.title + chosen;
   // Pale enough for black figures everywhere.
+  constexpr std::string_view pale = "F3F7FC", dark = "6BAED6";
   fmt::format_to(back_inserter(figure.source),
                  "set lmargin at screen {:.4f}\nset rmargin at screen {:.4f}\nset bmargin at screen {:.4f}\n"
                  "set tmargin at screen {:.4f}\nunset key\nunset colorbox\nunset border\nset tics scale 0\n"
                  "set xtics ({})\nset ytics ({})\nset xrange [-0.5:{}.5]\nset yrange [{}.5:-0.5]\n"
-                 "set palette defined (0 '#F3F7FC', 1 '#6BAED6')\nset cbrange [{}:{}]\n",
+                 "set palette defined (0 '#{}', 1 '#{}')\nset cbrange [{}:{}]\n",
                  static_cast<double>(left) / figure.width, 1 - static_cast<double>(right) / figure.width,
                  static_cast<double>(bottom) / figure.height, 1 - static_cast<double>(top) / figure.height,
-                 column_names, row_names, columns - 1, rows - 1, number(low), number(high > low ? high : low + 1));
+                 column_names, row_names, columns - 1, rows - 1, low_is_dark ? dark : pale, low_is_dark ? pale : dark,
+                 number(low), number(high > low ? high : low + 1));
   std::string plots;
   const auto plot = [&](std::string_view block, const std::string& data, std::string_view how) {
     if (data.empty()) return;

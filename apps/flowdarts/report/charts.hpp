@@ -27,9 +27,9 @@ struct Panel {
 /// Panels side by side, at most `columns` in a row, one legend below them all: that of the first panel's lines.
 Figure line_chart(std::string name, std::string title, const std::vector<Panel>& panels, std::size_t columns);
 
-/// A square for each op with its value, darker where it is larger; those chosen are framed, those without a value grey.
-/// `decimals`: behind the point; -1: three significant digits.
-Figure heat_map(std::string name, std::string title, const OpTable& table, int decimals);
+/// A square for each op with its value; those chosen are framed, those without a value grey. The darkest is the largest
+/// value, or with `low_is_dark` the smallest. `decimals`: behind the point; -1: three significant digits.
+Figure heat_map(std::string name, std::string title, const OpTable& table, int decimals, bool low_is_dark = false);
 
 /// A bar from 0 upwards, one part on the other.
 struct Bar {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <flowdarts/spaces/support/error.hpp>
 #include <functional>
 #include <limits>
 #include <map>
@@ -132,12 +133,30 @@ bool any_run_prunes(std::span<const Run> runs) {
   });
 }
 
+/// `make`'s value; what it refuses gets told where it is from.
+template <class Make>
+auto of_row(const Run& run, const Epoch& epoch, const char* field, const Make& make) {
+  try {
+    return make();
+  } catch (const InputError& reason) {
+    throw InputError(
+        fmt::format("{}/metrics.jsonl: epoch {}: \"{}\": {}", run.path, epoch.number, field, reason.what()));
+  }
+}
+
+/// The tables of a field of an epoch's row.
+std::vector<OpTable> tables_of(const Run& run, const Epoch& epoch, const char* field, const Matrices& matrices,
+                               const std::string& genotype = "") {
+  return of_row(run, epoch, field, [&] { return op_tables(run.space(), matrices, genotype); });
+}
+
 /// What ranked the ops of a run at an epoch.
 struct Ranking {
   std::string name;   // of files
   std::string title;  // "Op weights"
   std::int64_t epoch = 0;
   int decimals = -1;
+  bool low_is_important = false;
   std::vector<OpTable> tables;
 };
 
@@ -146,18 +165,19 @@ struct Ranking {
 std::vector<Ranking> rankings(const Run& run, const Epoch& epoch, const Matrices& ops_left,
                               const std::string& genotype) {
   std::vector<Ranking> all;
-  const std::string space = run.space();
   if (!epoch.alpha.empty() && !epoch.op_weights.empty()) {
-    all.push_back({"op-weights", "Op weights", epoch.number, 3, op_tables(space, epoch.op_weights, genotype)});
+    all.push_back({"op-weights", "Op weights", epoch.number, 3, false,
+                   tables_of(run, epoch, "op_weights", epoch.op_weights, genotype)});
   }
   if (epoch.importance) {
     const Importance& importance = *epoch.importance;
     all.push_back({"importance",
                    "Importance " + importance.measure + (importance.low_is_important ? " (low is important)" : ""),
-                   importance.epoch, -1, op_tables(space, importance.values, genotype)});
+                   importance.epoch, -1, importance.low_is_important,
+                   tables_of(run, epoch, "importance", importance.values, genotype)});
   }
   if (!ops_left.empty()) {
-    const std::vector<OpTable> left = op_tables(space, ops_left, "");
+    const std::vector<OpTable> left = tables_of(run, epoch, "ops_left", ops_left);
     for (Ranking& ranking : all) remove_gone(ranking.tables, left);
   }
   return all;
@@ -180,7 +200,7 @@ std::vector<OpTable> epochs_there(const Run& run, const Epoch& last, const std::
   std::vector<OpTable> tables;
   for (const Epoch& epoch : run.epochs) {
     if (epoch.number > last.number || epoch.ops_left.empty()) continue;
-    std::vector<OpTable> left = op_tables(run.space(), epoch.ops_left, genotype);
+    std::vector<OpTable> left = tables_of(run, epoch, "ops_left", epoch.ops_left, genotype);
     if (tables.empty()) {
       tables = left;
       // It was there before the row that says it is gone.
@@ -356,7 +376,7 @@ std::vector<Figure> cell_drawings(const Run& run, const std::string& prefix) {
            .title = title,
            .description = title + ": " + *epoch->genotype,
            .drawer = Drawer::graphviz,
-           .source = genotype_dot(run.space(), *epoch->genotype),
+           .source = of_row(run, *epoch, "genotype", [&] { return genotype_dot(run.space(), *epoch->genotype); }),
            .wide = run.space() == "mobilenet"}};
 }
 
@@ -372,7 +392,7 @@ std::vector<Figure> heat_maps(const Run& run, const std::string& prefix) {
       figures.push_back(
           heat_map(prefix + name_with(ranking.name, table),
                    fmt::format("{} after epoch {}{}{}", ranking.title, ranking.epoch, of_table(table), framed), table,
-                   ranking.decimals));
+                   ranking.decimals, ranking.low_is_important));
     }
   }
   for (const OpTable& table : epochs_there(run, epoch, genotype)) {

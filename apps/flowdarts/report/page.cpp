@@ -27,7 +27,7 @@ std::string table_html(const Row& head, const std::vector<Row>& rows) {
   for (std::size_t i = 0; i < head.size(); ++i) {
     if (std::ranges::any_of(rows, [&](const Row& row) { return !row[i].empty(); })) columns.push_back(i);
   }
-  std::string html = "<div class=\"scroll\"><table>\n<thead><tr>";
+  std::string html = "<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr>";
   for (const std::size_t i : columns) html += "<th scope=\"col\">" + escape_html(head[i]) + "</th>";
   html += "</tr></thead>\n<tbody>\n";
   for (const Row& row : rows) {
@@ -247,22 +247,32 @@ std::string groups_table(std::span<const Run> runs, std::span<const Group> group
 }
 
 std::string runs_table(std::span<const Run> runs) {
+  Row head{"run", "search", "seed", "epochs"};
+  for (const char* set : data_sets) head.push_back("true accuracy, " + data_set_title(set) + " (%)");
+  head.insert(head.end(), {"accuracy on V (%)", "test accuracy (%)", "samples left", "time", "collapse", "genotype"});
   std::vector<Row> rows;
   for (const Run& run : runs) {
     const Epoch* epoch = run.derived();
-    rows.push_back({run.name, search_name(run), run.option("run", "seed"), epochs_text(run), true_accuracies_text(run),
-                    percent(last(run, "val", &Split::accuracy)), samples_text(run), duration_text(run),
-                    collapse_text(run), epoch == nullptr ? "" : *epoch->genotype});
+    Row row{run.name, search_name(run), run.option("run", "seed"), epochs_text(run)};
+    for (const char* set : data_sets) {
+      const auto accuracy = true_accuracy(run, set);
+      row.push_back(accuracy ? fmt::format("{:.2f}", *accuracy) : "");
+    }
+    row.insert(row.end(),
+               {percent(last(run, "val", &Split::accuracy)), percent(last(run, "test", &Split::accuracy), 2),
+                samples_text(run), duration_text(run), collapse_text(run), epoch == nullptr ? "" : *epoch->genotype});
+    rows.push_back(std::move(row));
   }
-  return table_html({"run", "search", "seed", "epochs", "true accuracy", "accuracy on V (%)", "samples left", "time",
-                     "collapse", "genotype"},
-                    rows);
+  return table_html(head, rows);
 }
 
 Page page_of_several(std::span<const Run> runs) {
   const std::vector<Group> groups = group_runs(runs);
   Page page{.title = fmt::format("{} runs", runs.size())};
-  page.sections.push_back({.heading = "Mean and deviation over the seeds", .html = groups_table(runs, groups)});
+  page.sections.push_back(
+      {.heading = "Mean and deviation over the seeds",
+       .html = "<p>After the last epoch of each run; ± is the deviation of the sample (n - 1).</p>\n" +
+               groups_table(runs, groups)});
   page.sections.push_back({.heading = "Runs", .html = runs_table(runs)});
   page.sections.push_back({.heading = "Curves", .figures = curves(runs, groups)});
   page.sections.push_back({.heading = "Time", .figures = stage_times(runs)});
@@ -291,7 +301,7 @@ dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 0.1r
 dt { color: var(--faint); } dd { margin: 0; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: 0.85rem; }
 th, td { padding: 0.25rem 0.6rem; border-bottom: 1px solid var(--rule); text-align: left; vertical-align: top; }
-thead th { color: var(--faint); font-weight: 600; } tbody th { font-weight: 400; } td { white-space: nowrap; }
+thead th { color: var(--faint); font-weight: 600; } tbody th { font-weight: 400; } tbody th, td { white-space: nowrap; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.9rem; }
 .config { display: grid; grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr)); gap: 1rem; font-size: 0.85rem; }
 .figures { display: flex; flex-wrap: wrap; gap: 1.5rem; align-items: flex-end; }
