@@ -384,20 +384,23 @@ std::vector<Figure> heat_maps(const Run& run, const std::string& prefix) {
   const Epoch* derived = run.derived();
   const Epoch& epoch = derived == nullptr ? run.epochs.back() : *derived;
   const std::string genotype = epoch.genotype.value_or("");
-  const std::string framed = genotype.empty() ? "" : ", chosen ops framed";
   std::vector<Figure> figures;
+  const auto add = [&](const std::string& name, const std::string& title, const OpTable& table, int decimals,
+                       bool low_is_dark) {
+    const bool framed = std::ranges::find(table.chosen, true) != table.chosen.end();
+    figures.push_back(heat_map(prefix + name_with(name, table),
+                               title + of_table(table) + (framed ? ", chosen ops framed" : ""), table, decimals,
+                               low_is_dark));
+  };
   for (const Ranking& ranking : rankings(run, epoch, epoch.ops_left, genotype)) {
     for (const OpTable& table : ranking.tables) {
       if (!has_values(table)) continue;
-      figures.push_back(
-          heat_map(prefix + name_with(ranking.name, table),
-                   fmt::format("{} after epoch {}{}{}", ranking.title, ranking.epoch, of_table(table), framed), table,
-                   ranking.decimals, ranking.low_is_important));
+      add(ranking.name, fmt::format("{} after epoch {}", ranking.title, ranking.epoch), table, ranking.decimals,
+          ranking.low_is_important);
     }
   }
   for (const OpTable& table : epochs_there(run, epoch, genotype)) {
-    figures.push_back(heat_map(prefix + name_with("ops-left", table),
-                               "Epochs that each op was in the supernet" + of_table(table) + framed, table, 0));
+    add("ops-left", "Epochs that each op was in the supernet", table, 0, false);
   }
   return figures;
 }

@@ -285,7 +285,7 @@ Page page_of_several(std::span<const Run> runs) {
       section.figures =
           joined(joined(cell_drawings(run, prefix), heat_maps(run, prefix)), importance_curves(run, prefix));
     }
-    section.html += config_html(run);
+    section.html_below = config_html(run);
     page.sections.push_back(std::move(section));
   }
   return page;
@@ -328,7 +328,9 @@ std::string figure_html(const Figure& figure, const std::string& drawing) {
 
 Page make_page(std::span<const Run> runs) {
   Page page = runs.size() == 1 ? page_of_one(runs) : page_of_several(runs);
-  std::erase_if(page.sections, [](const Section& section) { return section.html.empty() && section.figures.empty(); });
+  std::erase_if(page.sections, [](const Section& section) {
+    return section.html.empty() && section.figures.empty() && section.html_below.empty();
+  });
   return page;
 }
 
@@ -353,6 +355,7 @@ std::string to_html(const Page& page, const std::map<std::string, std::string>& 
       for (const Figure& figure : section.figures) html += figure_html(figure, drawings.at(figure.name));
       html += "</div>\n";
     }
+    html += section.html_below;
     html += section.folded ? "</details>\n" : "</section>\n";
   }
   fmt::format_to(back_inserter(html), "</main>\n<footer>flowdarts {}</footer>\n</body>\n</html>\n", version_text);

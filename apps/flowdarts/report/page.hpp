@@ -15,6 +15,7 @@ struct Section {
   std::string heading;
   std::string html;  ///< above the figures
   std::vector<Figure> figures;
+  std::string html_below;
   bool folded = false;  ///< opens at a click
 };
 

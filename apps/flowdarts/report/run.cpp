@@ -1,5 +1,7 @@
 #include "run.hpp"
 
+#include <spdlog/fmt/fmt.h>
+
 #include <toml++/toml.h>
 #include <algorithm>
 #include <flowdarts/pipeline/run_directory/atomic_file.hpp>
@@ -151,6 +153,7 @@ std::vector<Epoch> read_epochs(const fs::path& file) {
 
 std::string value_text(const toml::node& node) {
   if (const auto* text = node.as_string()) return text->get();
+  if (const auto* number = node.as_floating_point()) return fmt::format("{}", number->get());
   std::ostringstream out;
   node.visit([&](const auto& value) { out << value; });
   return out.str();
