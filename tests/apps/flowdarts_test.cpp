@@ -78,7 +78,8 @@ TEST_F(Flowdarts, PrintsItsVersionAndHelp) {
                                                     {"query", "--help"},
                                                     {"info", "--help"},
                                                     {"list", "--help"},
-                                                    {"correlate", "--help"}}) {
+                                                    {"correlate", "--help"},
+                                                    {"report", "--help"}}) {
     const Result help = run(arguments);
     EXPECT_EQ(help.code, 0);
     EXPECT_THAT(help.out, HasSubstr("Usage: flowdarts"));
@@ -410,7 +411,7 @@ TEST_F(Correlates, RefusesWhatIsNoSuchRun) {
 }
 
 TEST_F(Flowdarts, RefusesBadInputInOneLine) {
-  expect_refused({}, "found no command, expected one of list, query, info, correlate");
+  expect_refused({}, "found no command, expected one of list, query, info, correlate, report");
   expect_refused({"qurey", example}, "unknown command \"qurey\", the nearest known one is \"query\"");
   expect_refused({"--verison"}, "unknown option \"--verison\", the nearest known one is \"--version\"");
   expect_refused({"query"}, "query: ARCH is required");
