@@ -67,7 +67,7 @@ int run(int argc, char** argv) {
   app::Report report;
   auto* list_command = program.add_subcommand("list", "The search programs that were built");
   auto* query_command = program.add_subcommand("query", "The true accuracies of a NAS-Bench-201 cell and their ranks");
-  auto* info_command = program.add_subcommand("info", "Parameters, MACs and a drawing of a cell's network");
+  auto* info_command = program.add_subcommand("info", "Parameters, MACs, depth and a drawing of a cell's network");
   auto* correlate_command =
       program.add_subcommand("correlate", "How well a search on NAS-Bench-201 ranked the ops of each edge");
   auto* report_command =

@@ -272,9 +272,9 @@ Figure stacked_bars(std::string name, std::string title, const std::string& x_la
                  "$bars << EOD\n{}EOD\nset grid y lc rgb '#DDDDDD'\nset tics nomirror\nset border 3\n"
                  "set key outside below center horizontal reverse Left\nset xlabel {}\nset ylabel {}\n"
                  "set xtics {} ({})\nset xrange [-0.6:{}.6]\nset yrange [0:*]\nset style fill solid noborder\n"
-                 "set boxwidth 0.8\n",
+                 "set boxwidth {}\n",
                  rows, gnuplot_string(x_label), gnuplot_string(y_label), long_labels ? "rotate by -25" : "", labels,
-                 bars.size() - 1);
+                 bars.size() - 1, bars.size() > 60 ? 1 : 0.8);
   std::string description;
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const std::size_t part = parts.size() - 1 - i;

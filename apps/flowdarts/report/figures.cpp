@@ -133,21 +133,24 @@ bool any_run_prunes(std::span<const Run> runs) {
   });
 }
 
-/// `make`'s value; what it refuses gets told where it is from.
+/// `make`'s value; what it refuses gets told `where` it is from.
 template <class Make>
-auto of_row(const Run& run, const Epoch& epoch, const char* field, const Make& make) {
+auto told_where(const std::string& where, const Make& make) {
   try {
     return make();
   } catch (const InputError& reason) {
-    throw InputError(
-        fmt::format("{}/metrics.jsonl: epoch {}: \"{}\": {}", run.path, epoch.number, field, reason.what()));
+    throw InputError(where + ": " + reason.what());
   }
+}
+
+std::string place_of(const Run& run, const Epoch& epoch, const char* field) {
+  return fmt::format("{}/metrics.jsonl: epoch {}: \"{}\"", run.path, epoch.number, field);
 }
 
 /// The tables of a field of an epoch's row.
 std::vector<OpTable> tables_of(const Run& run, const Epoch& epoch, const char* field, const Matrices& matrices,
                                const std::string& genotype = "") {
-  return of_row(run, epoch, field, [&] { return op_tables(run.space(), matrices, genotype); });
+  return told_where(place_of(run, epoch, field), [&] { return op_tables(run.space(), matrices, genotype); });
 }
 
 /// What ranked the ops of a run at an epoch.
@@ -254,10 +257,11 @@ Figure draw_op_curves(const std::string& name, const OpCurves& curves) {
   return line_chart(name, curves.title + " by epoch" + of_table(curves.shape), panels, 3);
 }
 
-constexpr std::array<std::pair<const char*, const char*>, 7> known_stages{{{"weight_step", "weight step"},
+constexpr std::array<std::pair<const char*, const char*>, 8> known_stages{{{"weight_step", "weight step"},
                                                                            {"arch_step", "arch step"},
                                                                            {"device_waiting", "device waiting"},
                                                                            {"end_of_epoch", "end of epoch"},
+                                                                           {"test", "test"},
                                                                            {"loading", "loading"},
                                                                            {"prune_train", "pruning T"},
                                                                            {"prune_val", "pruning V"}}};
@@ -302,7 +306,12 @@ std::vector<Figure> curves(std::span<const Run> runs, std::span<const Group> gro
         runs.size() == 1 ? shared_panel(runs[0], measured, y_label) : panels_of(runs, groups, measured, y_label), 2);
   };
   add_splits("loss", "Loss", "cross-entropy (nats)", of_splits(&Split::loss));
-  add_splits("accuracy", "Accuracy", "accuracy (%)", of_splits(&Split::accuracy, 100));
+  std::vector<Measured> accuracies = of_splits(&Split::accuracy, 100);
+  accuracies.push_back({"test, top 5", [](const Epoch& epoch) -> std::optional<double> {
+                          const auto top5 = epoch.split("test").top5;
+                          return top5 ? std::optional(100 * *top5) : std::nullopt;
+                        }});
+  add_splits("accuracy", "Accuracy", "accuracy (%)", accuracies);
 
   std::vector<Measured> true_accuracies;
   for (const char* set : {"cifar10", "cifar100", "imagenet16_120"}) {
@@ -369,14 +378,17 @@ std::vector<Figure> stage_times(std::span<const Run> runs) {
 }
 
 std::vector<Figure> cell_drawings(const Run& run, const std::string& prefix) {
+  const std::string genotype = run.architecture();
+  if (genotype.empty()) return {};
   const Epoch* epoch = run.derived();
-  if (epoch == nullptr) return {};
-  const std::string title = fmt::format("The architecture derived after epoch {}", epoch->number);
+  const std::string where = epoch == nullptr ? run.path + "/result.json" : place_of(run, *epoch, "genotype");
+  const std::string title =
+      epoch == nullptr ? "The architecture" : fmt::format("The architecture derived after epoch {}", epoch->number);
   return {{.name = prefix + "architecture",
            .title = title,
-           .description = title + ": " + *epoch->genotype,
+           .description = title + ": " + genotype,
            .drawer = Drawer::graphviz,
-           .source = of_row(run, *epoch, "genotype", [&] { return genotype_dot(run.space(), *epoch->genotype); }),
+           .source = told_where(where, [&] { return genotype_dot(run.space(), genotype); }),
            .wide = run.space() == "mobilenet"}};
 }
 

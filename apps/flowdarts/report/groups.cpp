@@ -45,6 +45,15 @@ std::set<std::string> differing(const std::vector<Options>& all) {
   return names;
 }
 
+/// A genotype, say, fills no legend.
+std::string shortened(const std::string& value) {
+  constexpr std::size_t limit = 40;
+  if (value.size() <= limit) return value;
+  std::size_t end = limit - 3;
+  while (end > 0 && (static_cast<unsigned char>(value[end]) & 0xC0U) == 0x80U) --end;  // whole characters of UTF-8
+  return value.substr(0, end) + "...";
+}
+
 }  // namespace
 
 std::vector<Group> group_runs(std::span<const Run> runs) {
@@ -72,7 +81,7 @@ std::vector<Group> group_runs(std::span<const Run> runs) {
     for (const std::string& name : differing(theirs)) {
       for (const std::size_t i : same) {
         const auto found = options[i].find(name);
-        groups[i].name += ", " + name + (found == options[i].end() ? " not set" : " = " + found->second);
+        groups[i].name += ", " + name + (found == options[i].end() ? " not set" : " = " + shortened(found->second));
       }
     }
   }

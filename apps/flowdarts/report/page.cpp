@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <flowdarts/pipeline/run_directory/progress.hpp>
 #include <flowdarts/spaces/support/error.hpp>
 #include <flowdarts/spaces/support/version.hpp>
@@ -116,12 +117,28 @@ std::string percent(std::optional<double> part, int decimals = 1) {
   return part ? fmt::format("{:.{}f}", 100 * *part, decimals) : "";
 }
 
-/// The newest architecture in words.
+/// After the last epoch, and the best of all.
+std::string test_accuracy_text(const Run& run) {
+  const auto accuracy = last(run, "test", &Split::accuracy);
+  if (!accuracy) return "";
+  const Epoch* best = &run.epochs.front();
+  for (const Epoch& epoch : run.epochs) {
+    if (epoch.split("test").accuracy > best->split("test").accuracy) best = &epoch;
+  }
+  return fmt::format("{} %; the best {} %, after epoch {}", percent(accuracy, 2),
+                     percent(best->split("test").accuracy, 2), best->number);
+}
+
+std::string count_text(std::optional<double> count) {
+  return count ? format_count(std::llround(*count)) : "";
+}
+
+/// The architecture in words.
 std::string genotype_html(const Run& run) {
-  const Epoch* epoch = run.derived();
-  if (epoch == nullptr) return "<p>No architecture yet: none was measured.</p>\n";
+  const std::string genotype = run.architecture();
+  if (genotype.empty()) return run.is_training() ? "" : "<p>No architecture yet: none was measured.</p>\n";
   const std::string verdict = collapse_text(run);
-  return "<pre class=\"genotype\">" + escape_html(*epoch->genotype) + "</pre>\n" +
+  return "<pre class=\"genotype\">" + escape_html(genotype) + "</pre>\n" +
          (verdict.empty() ? "" : "<p>Collapse " + escape_html(verdict) + ".</p>\n");
 }
 
@@ -157,9 +174,9 @@ std::string config_html(const Run& run) {
   return html + "</div>\n";
 }
 
-std::string search_name(const Run& run) {
-  const std::string method = run.method(), space = run.space();
-  return method.empty() ? space : space.empty() ? method : method + " on " + space;
+/// "bdp-darts on nas-bench-201", "training of darts"
+std::string kind_of(const Run& run) {
+  return run.method() + (run.is_training() ? " of " : " on ") + run.space();
 }
 
 std::vector<Figure> joined(std::vector<Figure> first, std::vector<Figure> second) {
@@ -169,7 +186,7 @@ std::vector<Figure> joined(std::vector<Figure> first, std::vector<Figure> second
 
 Page page_of_one(std::span<const Run> runs) {
   const Run& run = runs.front();
-  Page page{.title = search_name(run) + ": " + run.name};
+  Page page{.title = kind_of(run) + ": " + run.name};
   page.sections.push_back({.heading = "Summary",
                            .html = list_html({{"run", run.path},
                                               {"method", run.method()},
@@ -178,7 +195,10 @@ Page page_of_one(std::span<const Run> runs) {
                                               {"seed", run.option("run", "seed")},
                                               {"epochs", epochs_text(run)},
                                               {"time", duration_text(run)},
-                                              {"samples left", samples_text(run)},
+                                              {"samples left", run.is_training() ? "" : samples_text(run)},
+                                              {"test accuracy", test_accuracy_text(run)},
+                                              {"params", count_text(run.result.params)},
+                                              {"MACs", count_text(run.result.macs)},
                                               {"true accuracy", true_accuracies_text(run)},
                                               {"collapse", collapse_text(run)}})});
   if (!run.space().empty()) {
@@ -186,9 +206,7 @@ Page page_of_one(std::span<const Run> runs) {
     page.sections.push_back({.heading = "Ops", .figures = heat_maps(run, "")});
   }
   page.sections.push_back({.heading = "Curves", .figures = curves(runs, group_runs(runs))});
-  if (!run.space().empty()) {
-    page.sections.push_back({.heading = "Ops by epoch", .figures = importance_curves(run, "")});
-  }
+  page.sections.push_back({.heading = "Ops by epoch", .figures = importance_curves(run, "")});
   page.sections.push_back({.heading = "Time", .html = time_table(run), .figures = stage_times(runs)});
   page.sections.push_back({.heading = "Configuration", .html = config_html(run), .folded = true});
   return page;
@@ -247,20 +265,18 @@ std::string groups_table(std::span<const Run> runs, std::span<const Group> group
 }
 
 std::string runs_table(std::span<const Run> runs) {
-  Row head{"run", "search", "seed", "epochs"};
+  Row head{"run", "kind", "seed", "epochs"};
   for (const char* set : data_sets) head.push_back("true accuracy, " + data_set_title(set) + " (%)");
   head.insert(head.end(), {"accuracy on V (%)", "test accuracy (%)", "samples left", "time", "collapse", "genotype"});
   std::vector<Row> rows;
   for (const Run& run : runs) {
-    const Epoch* epoch = run.derived();
-    Row row{run.name, search_name(run), run.option("run", "seed"), epochs_text(run)};
+    Row row{run.name, kind_of(run), run.option("run", "seed"), epochs_text(run)};
     for (const char* set : data_sets) {
       const auto accuracy = true_accuracy(run, set);
       row.push_back(accuracy ? fmt::format("{:.2f}", *accuracy) : "");
     }
-    row.insert(row.end(),
-               {percent(last(run, "val", &Split::accuracy)), percent(last(run, "test", &Split::accuracy), 2),
-                samples_text(run), duration_text(run), collapse_text(run), epoch == nullptr ? "" : *epoch->genotype});
+    row.insert(row.end(), {percent(last(run, "val", &Split::accuracy)), percent(last(run, "test", &Split::accuracy), 2),
+                           samples_text(run), duration_text(run), collapse_text(run), run.architecture()});
     rows.push_back(std::move(row));
   }
   return table_html(head, rows);
@@ -279,14 +295,12 @@ Page page_of_several(std::span<const Run> runs) {
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const Run& run = runs[i];
     const std::string prefix = fmt::format("run-{}-", i + 1);
-    Section section{.heading = run.name + ": " + search_name(run), .folded = true};
-    if (!run.space().empty()) {
-      section.html = genotype_html(run);
-      section.figures =
-          joined(joined(cell_drawings(run, prefix), heat_maps(run, prefix)), importance_curves(run, prefix));
-    }
-    section.html_below = config_html(run);
-    page.sections.push_back(std::move(section));
+    page.sections.push_back(
+        {.heading = run.name + ": " + kind_of(run),
+         .html = genotype_html(run),
+         .figures = joined(joined(cell_drawings(run, prefix), heat_maps(run, prefix)), importance_curves(run, prefix)),
+         .html_below = config_html(run),
+         .folded = true});
   }
   return page;
 }

@@ -20,40 +20,43 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-/// Reads one row. A member that is missing or null is none; one of another kind is refused.
-class RowReader {
+/// Reads an object. A member that is missing or null is none; one of another kind is refused.
+class Reader {
  public:
-  RowReader(const Json& row, const std::string& file)
-      : row_(row),
-        number_(row["epoch"].get<std::int64_t>()),
-        where_(file + ": epoch " + std::to_string(number_) + ": ") {}
+  /// `where` begins what is said of members that are refused.
+  Reader(const Json& object, std::string where) : object_(object), where_(std::move(where)) {}
 
-  [[nodiscard]] Epoch read() const {
-    Epoch epoch{.number = number_};
+  [[nodiscard]] Epoch epoch() const {
+    Epoch epoch{.number = object_["epoch"].get<std::int64_t>()};
     for (const char* name : {"train", "val", "test"}) {
-      if (const Json* split = object(row_, name)) epoch.splits[name] = read_split(*split);
+      if (const Json* split = object(object_, name)) epoch.splits[name] = read_split(*split);
     }
-    epoch.genotype = text(row_, "genotype");
-    epoch.true_accuracy = numbers(row_, "true_accuracy");
-    epoch.seconds = numbers(row_, "seconds");
-    if (const Json* collapse = object(row_, "collapse")) {
+    epoch.genotype = text(object_, "genotype");
+    epoch.true_accuracy = numbers(object_, "true_accuracy");
+    epoch.seconds = numbers(object_, "seconds");
+    if (const Json* collapse = object(object_, "collapse")) {
       epoch.collapse = {flag(*collapse, "collapsed"), text(*collapse, "reason").value_or("")};
     }
-    epoch.alpha = matrices(row_, "alpha");
-    epoch.op_weights = matrices(row_, "op_weights");
-    epoch.ops_left = matrices(row_, "ops_left");
-    if (const Json* importance = object(row_, "importance")) {
+    epoch.alpha = matrices(object_, "alpha");
+    epoch.op_weights = matrices(object_, "op_weights");
+    epoch.ops_left = matrices(object_, "ops_left");
+    if (const Json* importance = object(object_, "importance")) {
       epoch.importance = {
           .measure = text(*importance, "measure").value_or("importance"),
-          .epoch = static_cast<std::int64_t>(number(*importance, "epoch").value_or(static_cast<double>(number_))),
+          .epoch = static_cast<std::int64_t>(number(*importance, "epoch").value_or(static_cast<double>(epoch.number))),
           .low_is_important = flag(*importance, "low_is_important"),
           .values = matrices(*importance, "values")};
     }
-    if (const Json* hessian = object(row_, "hessian")) {
+    if (const Json* hessian = object(object_, "hessian")) {
       epoch.hessian_largest = number(*hessian, "largest");
       epoch.hessian_dominant = number(*hessian, "dominant");
     }
     return epoch;
+  }
+
+  [[nodiscard]] TrainingResult training_result() const {
+    return {
+        .genotype = text(object_, "genotype"), .params = number(object_, "params"), .macs = number(object_, "macs")};
   }
 
  private:
@@ -126,21 +129,22 @@ class RowReader {
     Split split{.samples = number(object, "samples"),
                 .loss = number(object, "loss"),
                 .accuracy = number(object, "accuracy"),
+                .top5 = number(object, "top5"),
                 .balance = number(object, "balance")};
     // What a search writes for a split of which no update saw an image. (Without loss every prediction is right.)
     if (split.loss == 0.0 && split.accuracy == 0.0) split.loss = split.accuracy = std::nullopt;
     return split;
   }
 
-  const Json& row_;
-  std::int64_t number_;
+  const Json& object_;
   std::string where_;
 };
 
 std::vector<Epoch> read_epochs(const fs::path& file) {
   std::vector<Epoch> epochs;
   for (const Json& row : read_metrics(file)) {
-    Epoch epoch = RowReader(row, file.string()).read();
+    Epoch epoch =
+        Reader(row, file.string() + ": epoch " + std::to_string(row["epoch"].get<std::int64_t>()) + ": ").epoch();
     if (!epochs.empty() && epoch.number <= epochs.back().number) {
       throw InputError(file.string() + ": found epoch " + std::to_string(epoch.number) + " after epoch " +
                        std::to_string(epochs.back().number) + ", expected a later one");
@@ -149,6 +153,14 @@ std::vector<Epoch> read_epochs(const fs::path& file) {
   }
   if (epochs.empty()) throw InputError(file.string() + ": found no finished epoch, expected one at least");
   return epochs;
+}
+
+TrainingResult read_result(const fs::path& file) {
+  std::error_code error;
+  if (!fs::exists(file, error)) return {};
+  const Json result = Json::parse(read_text_file(file), nullptr, /*allow_exceptions=*/false);
+  if (!result.is_object()) throw InputError(file.string() + ": found something else, expected a JSON object");
+  return Reader(result, file.string() + ": ").training_result();
 }
 
 std::string value_text(const toml::node& node) {
@@ -215,6 +227,11 @@ const Epoch* Run::derived() const {
   return found == epochs.rend() ? nullptr : &*found;
 }
 
+std::string Run::architecture() const {
+  if (const Epoch* epoch = derived()) return *epoch->genotype;
+  return result.genotype.value_or("");
+}
+
 Run read_run(const fs::path& folder) {
   std::error_code error;
   for (const char* name : {"metrics.jsonl", "config.toml"}) {
@@ -222,10 +239,15 @@ Run read_run(const fs::path& folder) {
       throw InputError(folder.string() + ": found no " + name + ", expected a run directory");
     }
   }
-  return {.name = one_path(folder).filename().string(),
+  Run run{.name = one_path(folder).filename().string(),
           .path = folder.string(),
           .config = read_config(folder / "config.toml"),
-          .epochs = read_epochs(folder / "metrics.jsonl")};
+          .epochs = read_epochs(folder / "metrics.jsonl"),
+          .result = read_result(folder / "result.json")};
+  if (run.space().empty()) {
+    throw InputError((folder / "config.toml").string() + ": found no space in [search] or [network], expected one");
+  }
+  return run;
 }
 
 std::vector<Run> read_runs(const std::vector<std::string>& folders) {

@@ -21,6 +21,7 @@ struct Split {
   std::optional<double> samples;
   std::optional<double> loss;      ///< nats; none where no image of the split was seen
   std::optional<double> accuracy;  ///< 0 to 1; likewise
+  std::optional<double> top5;      ///< part of the predictions whose five best had the right one
   std::optional<double> balance;   ///< class-balance degree, 0 to 1
 };
 
@@ -58,23 +59,34 @@ struct ConfigSection {
   std::vector<std::pair<std::string, std::string>> options;
 };
 
+/// What a training's result.json says.
+struct TrainingResult {
+  std::optional<std::string> genotype;
+  std::optional<double> params, macs;
+};
+
+/// Of a search, or of the training of a stand-alone network.
 struct Run {
   std::string name;  ///< short: its folder
   std::string path;  ///< as it was given
   std::vector<ConfigSection> config;
   std::vector<Epoch> epochs;  ///< at least one, ascending
+  TrainingResult result;      ///< empty for a search, and for a training that goes on
 
   /// An option's text, without quotes; empty where there is none.
   [[nodiscard]] std::string option(std::string_view section, std::string_view key) const;
-  [[nodiscard]] std::string method() const { return option("search", "method"); }
-  [[nodiscard]] std::string space() const { return option("search", "space"); }
+  [[nodiscard]] bool is_training() const { return option("search", "method").empty(); }
+  [[nodiscard]] std::string method() const { return is_training() ? "training" : option("search", "method"); }
+  [[nodiscard]] std::string space() const { return option(is_training() ? "network" : "search", "space"); }
   /// The newest epoch that has an architecture; none where none has.
   [[nodiscard]] const Epoch* derived() const;
+  /// The text of the architecture found last, or trained; empty where it is not known.
+  [[nodiscard]] std::string architecture() const;
 };
 
-/// Reads config.toml and metrics.jsonl of a run, also of one that goes on: a last line without its end is left out.
-/// Throws InputError with the file, what was found and what was expected, for what is no such run, for a run without a
-/// finished epoch and for values of another kind than docs/run-directory.md says.
+/// Reads config.toml, metrics.jsonl and, where there is one, result.json of a run, also of one that goes on: a last
+/// line without its end is left out. Throws InputError with the file, what was found and what was expected, for what is
+/// no such run, for a run without a finished epoch and for values of another kind than docs/run-directory.md says.
 Run read_run(const std::filesystem::path& folder);
 
 /// Reads several. Names are the folders' own names, or, where two would be equal, the paths as given. Throws InputError

@@ -172,6 +172,24 @@ TEST_F(ReportPage, OfTheOtherSpaces) {
   EXPECT_TRUE(figure(page, "architecture").wide);
 }
 
+TEST_F(ReportPage, OfATraining) {
+  const std::string folder = write_run("a", "[network]\nspace = 'darts'\n\n[run]\nseed = 1\nepochs = 3\n",
+                                       {training_row(1), training_row(2), training_row(3)});
+  EXPECT_THAT(headings(page_of({folder})), ElementsAre("Summary", "Curves", "Time", "Configuration"));
+  write(folder + "/result.json", Json{{"genotype", darts_cells}, {"params", 3300000}, {"macs", 5e8}}.dump());
+  const Page page = page_of({folder});
+  EXPECT_EQ(page.title, "training of darts: a");
+  EXPECT_THAT(headings(page), ElementsAre("Summary", "Architecture", "Curves", "Time", "Configuration"));
+  EXPECT_THAT(names(page), ElementsAre("architecture", "loss", "accuracy", "time"));
+  EXPECT_EQ(figure(page, "accuracy").description,
+            "Accuracy: training (T) 20 to 60; test 70 to 70; test, top 5 95 to 95");
+  EXPECT_EQ(figure(page, "time").description, "Time by stage, seconds in all: weight step 21, test 6, other 3");
+  const std::string text = html(page);
+  EXPECT_THAT(text, HasSubstr("<dt>test accuracy</dt><dd>70.00 %; the best 80.00 %, after epoch 2</dd>"));
+  EXPECT_THAT(text, HasSubstr("<dt>params</dt><dd>3,300,000</dd>"));
+  EXPECT_THAT(text, Not(HasSubstr("samples left")));
+}
+
 TEST_F(ReportPage, LeavesOutWhatHasNoData) {
   const Page page = page_of({write_run("a", config_of("darts", "nas-bench-201", 0), {Json{{"epoch", 1}}})});
   EXPECT_THAT(headings(page), ElementsAre("Summary", "Architecture", "Configuration"));

@@ -124,11 +124,33 @@ TEST_F(ReportRun, RefusesWhatIsNoSuchRunInOneLine) {
             other + "/metrics.jsonl: found epoch 2 after epoch 2, expected a later one");
   write(folder_ / "b/config.toml", "[run\n");
   EXPECT_THAT(refusal([&] { (void)read_run(other); }), testing::StartsWith(other + "/config.toml:1: "));
+  (void)write_run("b", "[run]\nseed = 1\n", {search_row(1)});
+  EXPECT_EQ(refusal([&] { (void)read_run(other); }),
+            other + "/config.toml: found no space in [search] or [network], expected one");
   std::filesystem::remove(folder_ / "b/config.toml");
   EXPECT_EQ(refusal([&] { (void)read_run(other); }), other + ": found no config.toml, expected a run directory");
   EXPECT_EQ(refusal([&] { (void)read_run(folder_ / "c"); }),
             (folder_ / "c").string() + ": found no metrics.jsonl, expected a run directory");
   EXPECT_EQ(refusal([&] { (void)read_runs({folder, folder + "/"}); }), folder + "/: is given twice");
+}
+
+TEST_F(ReportRun, OfATrainingHasItsResultWhenItHasEnded) {
+  const std::string folder =
+      write_run("a", "[network]\nspace = 'darts'\n\n[run]\nseed = 1\n", {training_row(1), training_row(2)});
+  const auto early = read_run(folder);
+  EXPECT_TRUE(early.is_training());
+  EXPECT_EQ(early.method(), "training");
+  EXPECT_EQ(early.space(), "darts");
+  EXPECT_EQ(early.architecture(), "");
+  EXPECT_EQ(early.epochs[1].split("test").top5, 0.95);
+  write(folder + "/result.json", Json{{"genotype", darts_cells}, {"params", 3300000}, {"macs", 5e8}}.dump());
+  const auto ended = read_run(folder);
+  EXPECT_EQ(ended.architecture(), darts_cells);
+  EXPECT_EQ(ended.result.params, 3.3e6);
+  EXPECT_EQ(ended.result.macs, 5e8);
+  write(folder + "/result.json", "[]");
+  EXPECT_EQ(refusal([&] { (void)read_run(folder); }),
+            folder + "/result.json: found something else, expected a JSON object");
 }
 
 TEST_F(ReportRun, IsNamedAfterItsFolderUnlessTwoAreNamedAlike) {

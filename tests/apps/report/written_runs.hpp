@@ -58,6 +58,15 @@ inline Json search_row(int epoch) {
            {{"epoch", 10.0}, {"arch_step", 3.0}, {"weight_step", 4.0}, {"device_waiting", 0.5}, {"loading", 6.0}}}};
 }
 
+/// A row of the training of a stand-alone network.
+inline Json training_row(int epoch) {
+  return {{"epoch", epoch},
+          {"lr", 0.025},
+          {"train", {{"samples", 100}, {"loss", 2.0 / epoch}, {"accuracy", 0.2 * epoch}}},
+          {"test", {{"loss", 2.2 / epoch}, {"accuracy", epoch == 2 ? 0.8 : 0.7}, {"top5", 0.95}}},
+          {"seconds", {{"epoch", 10.0}, {"weight_step", 7.0}, {"test", 2.0}, {"loading", 6.0}}}};
+}
+
 inline std::string config_of(const std::string& method, const std::string& space, int seed,
                              const std::string& more = "") {
   return "[search]\nmethod = '" + method + "'\nspace = '" + space +
