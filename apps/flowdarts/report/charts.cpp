@@ -124,11 +124,8 @@ std::string legend_script(const std::vector<Line>& lines, const Room& room, cons
                  "set key at screen 0.5,{:.4f} center center horizontal maxcols {} nobox\n"
                  "set xrange [0:1]\nset yrange [0:1]\nplot ",
                  1 - (room.top + room.height / 2.0) / figure.height, columns);
-  bool first = true;
-  for (const Line& line : lines) {
-    if (line.name.empty()) continue;
-    fmt::format_to(out, "{}NaN {} title {}", first ? "" : ", ", style_of(line), gnuplot_string(line.name));
-    first = false;
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    fmt::format_to(out, "{}NaN {} title {}", i == 0 ? "" : ", ", style_of(lines[i]), gnuplot_string(lines[i].name));
   }
   return script + "\n";
 }
@@ -150,14 +147,18 @@ Figure line_chart(std::string name, std::string title, const std::vector<Panel>&
   const int panel_width = columns < 3 ? 460 : 310;
   const int panel_height = columns < 3 ? 290 : 200;
 
-  std::size_t longest = 0, names = 0;
-  for (const Line& line : panels.front().lines) {
-    longest = std::max(longest, line.name.size());
-    names += line.name.empty() ? 0 : 1;
+  std::vector<Line> named;  // a line for each name, of whichever panel has it first
+  std::size_t longest = 0;
+  for (const Panel& panel : panels) {
+    for (const Line& line : panel.lines) {
+      if (line.name.empty() || std::ranges::find(named, line.name, &Line::name) != named.end()) continue;
+      named.push_back(line);
+      longest = std::max(longest, line.name.size());
+    }
   }
   Figure figure{.name = std::move(name), .title = std::move(title), .width = panel_width * static_cast<int>(columns)};
   const int legend_columns = std::clamp(figure.width / (70 + 9 * static_cast<int>(longest)), 1, 8);
-  const int legend_rows = names < 2 ? 0 : (static_cast<int>(names) + legend_columns - 1) / legend_columns;
+  const int legend_rows = named.size() < 2 ? 0 : (static_cast<int>(named.size()) + legend_columns - 1) / legend_columns;
   figure.height = panel_height * rows + legend_row * legend_rows;
   figure.source = "set multiplot\nset grid lc rgb '#DDDDDD'\nset tics nomirror scale 0.5\nset border 3\nunset key\n";
   std::string description;
@@ -177,7 +178,7 @@ Figure line_chart(std::string name, std::string title, const std::vector<Panel>&
   }
   if (legend_rows > 0) {
     const Room room{0, panel_height * rows, figure.width, legend_row * legend_rows};
-    figure.source += legend_script(panels.front().lines, room, figure, legend_columns);
+    figure.source += legend_script(named, room, figure, legend_columns);
   }
   figure.source += "unset multiplot\n";
   figure.description = figure.title + description;

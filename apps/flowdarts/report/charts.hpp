@@ -24,7 +24,7 @@ struct Panel {
   std::vector<Line> lines;
 };
 
-/// Panels side by side, at most `columns` in a row, one legend below them all: that of the first panel's lines.
+/// Panels side by side, at most `columns` in a row, one legend below them all, where there are two names.
 Figure line_chart(std::string name, std::string title, const std::vector<Panel>& panels, std::size_t columns);
 
 /// A square for each op with its value; those chosen are framed, those without a value grey. The darkest is the largest

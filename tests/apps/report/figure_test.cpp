@@ -77,6 +77,7 @@ TEST(Charts, AreDrawn) {
   const std::string svg = draw_svg(lines);
   EXPECT_THAT(svg, HasSubstr("it's `a` test"));
   EXPECT_THAT(svg, Not(HasSubstr(">empty<")));
+  EXPECT_THAT(svg, HasSubstr("two_2")) << "a name that the first panel does not have";
 
   OpTable table{"", {"1<-0", "2<-0"}, {"none", "nor_conv_3x3"}, {0.25, nan, 0.5, 1}, {false, false, true, false}};
   const Figure map = heat_map("map", "Map", table, 2);
