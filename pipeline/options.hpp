@@ -53,9 +53,9 @@ struct RunOptions {
 };
 
 /// Options that a resumed search may have otherwise without being another search.
-inline constexpr std::array<std::string_view, 10> not_identity{
-    "out",       "device", "threads",         "loader-threads", "prefetch", "keep-checkpoints",
-    "log-level", "data",   "benchmark-table", "deterministic"};
+inline constexpr std::array<std::string_view, 11> not_identity{
+    "out",       "device", "threads", "loader-threads",  "prefetch",     "keep-checkpoints",
+    "log-level", "data",   "lists",   "benchmark-table", "deterministic"};
 
 enum class DatasetKind : std::uint8_t { fashion_mnist, mnist, cifar10, cifar100, folder };
 
@@ -77,6 +77,7 @@ struct DataOptions {
   BOOST_HANA_DEFINE_STRUCT(
       DataOptions, (Option<DatasetKind, "the data set", DatasetKind::fashion_mnist>, dataset),
       (TextOption<"where it is (default for fashion-mnist: Debian's dataset-fashion-mnist)">, data),
+      (TextOption<"folder of lists by `flowdarts data split`: the images of a folder that are T and V">, lists),
       (Option<std::int64_t, "use a class-balanced random subset of so many images; 0: all", 0, AtLeast{0}>,
        limit_samples),
       (Option<SplitKind,

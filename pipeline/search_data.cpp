@@ -9,19 +9,43 @@
 #include <numeric>
 
 namespace flowdarts {
+namespace {
+
+/// Throws InputError for an option that would say once more what lists say.
+void check_lists(const DataOptions& options) {
+  const DataOptions defaults;
+  const auto refuse = [](bool given, const char* option) {
+    if (given) throw InputError(std::string(option) + ": found it beside --lists, which says what T and V are");
+  };
+  refuse(options.limit_samples.value != defaults.limit_samples.value, "--limit-samples");
+  refuse(options.split.value != defaults.split.value, "--split");
+  refuse(options.train_portion.value != defaults.train_portion.value, "--train-portion");
+  if (options.dataset.value != DatasetKind::folder) {
+    throw InputError("--lists: found the data set " + std::string(name_in_options(options.dataset.value)) +
+                     ", expected --dataset folder");
+  }
+}
+
+}  // namespace
 
 SearchData open_search_data(const DataOptions& options, std::uint64_t seed) {
   if (options.data.value.empty() && options.dataset.value != DatasetKind::fashion_mnist) {
     throw InputError("--data: found nothing, expected the folder that holds the files of " +
                      std::string(name_in_options(options.dataset.value)));
   }
+  if (!options.lists.value.empty()) check_lists(options);
   SearchData data;
   data.dataset = open_dataset({.kind = std::string(name_in_options(options.dataset.value)),
                                .path = options.data.value,
                                .part = Part::train,
                                .skip_corrupt = options.skip_corrupt,
-                               .image_size = static_cast<int>(options.image_size.value)});
+                               .image_size = static_cast<int>(options.image_size.value),
+                               .lists = options.lists.value});
   const Augmentation fits(data.dataset->geometry(), data.dataset->normalisation(), load_options(options));
+  if (const auto& listed = data.dataset->listed_split()) {
+    data.lists = {listed->train, listed->val};
+    return data;
+  }
   std::vector<std::int64_t> ids(static_cast<std::size_t>(data.dataset->size()));
   std::iota(ids.begin(), ids.end(), 0);
   const std::int32_t classes = data.dataset->classes();

@@ -66,6 +66,18 @@ struct Report {
   void run() const;
 };
 
+/// `flowdarts data split`: lists of the images that are T and V of a search on a part of a folder.
+struct DataSplit {
+  std::string dataset = "folder";
+  std::string data;
+  double train = 0, val = 0;  // parts of each class
+  std::uint64_t seed = 0;
+  std::string out;
+  bool skip_corrupt = false;
+  void declare(CLI::App& command);
+  void run() const;
+};
+
 /// What was given as a genotype: a text, or the content of a genotype.json.
 struct GenotypeSource {
   std::string text;

@@ -5,6 +5,7 @@
 #include <flowdarts/spaces/support/quote.hpp>
 #include <flowdarts/spaces/support/version.hpp>
 #include <iostream>
+#include <span>
 #include <vector>
 
 #include "commands.hpp"
@@ -29,23 +30,29 @@ std::vector<std::string> command_names(const CLI::App& app) {
 
 /// What is wrong with the command line. An argument that nothing takes explains more than what is missing without it.
 std::string explain(const CLI::App& app, const CLI::ParseError& error) {
-  const auto given = app.get_subcommands();
-  const CLI::App& command = given.empty() ? app : *given.front();
-  const std::string prefix = given.empty() ? "" : command.get_name() + ": ";
+  std::vector<const CLI::App*> given{&app};
+  while (!given.back()->get_subcommands().empty()) given.push_back(given.back()->get_subcommands().front());
+  const CLI::App& command = *given.back();
+  const bool needs_command = !command.get_subcommands({}).empty();
+  std::string prefix;
+  for (const CLI::App* part : std::span(given).subspan(1)) prefix += (prefix.empty() ? "" : " ") + part->get_name();
+  if (!prefix.empty()) prefix += ": ";
   if (const auto unknown = command.remaining(); !unknown.empty()) {
     const std::string& argument = unknown.front();
     if (argument.starts_with('-')) {
       return prefix + "unknown option " + quote(argument) + ", the nearest known one is " +
              quote(nearest_name(argument.substr(0, argument.find('=')), option_names(command)).value());
     }
-    if (given.empty()) {
-      return "unknown command " + quote(argument) + ", the nearest known one is " +
-             quote(nearest_name(argument, command_names(app)).value());
+    if (needs_command) {
+      return prefix + "unknown command " + quote(argument) + ", the nearest known one is " +
+             quote(nearest_name(argument, command_names(command)).value());
     }
     return prefix + "unexpected argument " + quote(argument);
   }
-  if (given.empty()) return "found no command, expected one of " + CLI::detail::join(command_names(app), ", ");
-  if (error.get_name() == "ConversionError") return prefix + error.what() + ", expected a whole number";
+  if (needs_command) {
+    return prefix + "found no command, expected one of " + CLI::detail::join(command_names(command), ", ");
+  }
+  if (error.get_name() == "ConversionError") return prefix + error.what() + ", expected a number";
   return prefix + error.what();
 }
 
@@ -65,6 +72,7 @@ int run(int argc, char** argv) {
   app::Info info;
   app::Correlate correlate;
   app::Report report;
+  app::DataSplit data_split;
   auto* list_command = program.add_subcommand("list", "The search programs that were built");
   auto* query_command = program.add_subcommand("query", "The true accuracies of a NAS-Bench-201 cell and their ranks");
   auto* info_command = program.add_subcommand("info", "Parameters, MACs, depth and a drawing of a cell's network");
@@ -72,11 +80,16 @@ int run(int argc, char** argv) {
       program.add_subcommand("correlate", "How well a search on NAS-Bench-201 ranked the ops of each edge");
   auto* report_command =
       program.add_subcommand("report", "A page about a search, or several: cells, ops, curves, configuration");
+  auto* data_command = program.add_subcommand("data", "Lists of images");
+  auto* split_command =
+      data_command->add_subcommand("split", "Choose T and V from a folder of images, as lists of files");
+  data_command->require_subcommand(1);
   list.declare(*list_command);
   query.declare(*query_command);
   info.declare(*info_command);
   correlate.declare(*correlate_command);
   report.declare(*report_command);
+  data_split.declare(*split_command);
   try {
     program.parse(argc, argv);
   } catch (const CLI::Success& help) {
@@ -89,6 +102,7 @@ int run(int argc, char** argv) {
   if (info_command->parsed()) info.run();
   if (correlate_command->parsed()) correlate.run();
   if (report_command->parsed()) report.run();
+  if (split_command->parsed()) data_split.run();
   if (!std::cout.flush()) throw RunError("cannot write to standard output");
   return 0;
 }

@@ -14,6 +14,54 @@ torch::Tensor sum_of(const std::vector<MixInput>& inputs) {
   return inputs.size() == 1 ? inputs[0].x : mix(inputs);
 }
 
+/// max(x, 0) of all nodes, concatenated: [B, nodes * C, H, W].
+class RectifiedConcat : public torch::autograd::Function<RectifiedConcat> {
+ public:
+  static torch::Tensor forward(torch::autograd::AutogradContext* context, torch::TensorList nodes) {
+    using namespace mixed_op;
+    const auto count = static_cast<std::int64_t>(nodes.size()), channels = nodes[0].size(1);
+    std::vector<torch::Tensor> dense;
+    for (const torch::Tensor& node : nodes) dense.push_back(channels_last(node.detach()));
+    torch::Tensor out =
+        empty_channels_last({nodes[0].size(0), count * channels, nodes[0].size(2), nodes[0].size(3)}, nodes[0]);
+    with_type(out.scalar_type(), [&]<class T>() {
+      const std::vector<Compute<T>> one(static_cast<std::size_t>(channels), Compute<T>(1));
+      Parts(pixel_count(out), channels).for_each([&](std::int64_t, PixelRange range) {
+        for (std::int64_t n = 0; n < count; ++n) {
+          const ScaledTerm<T> node{rows<const T>(dense[static_cast<std::size_t>(n)]), one.data()};
+          weighted_sum<T>(std::span(&node, 1), nullptr, {}, {}, range, channels, {}, rows<T>(out, n * channels));
+        }
+      });
+    });
+    context->save_for_backward({out});
+    context->saved_data["nodes"] = count;
+    return out;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    using namespace mixed_op;
+    TORCH_CHECK(!torch::GradMode::is_enabled(), "a fused cell: its gradient is not differentiable");
+    const torch::Tensor out = context->get_saved_variables()[0], g = channels_last(gradients[0]);
+    const std::int64_t count = context->saved_data["nodes"].toInt(), channels = out.size(1) / count;
+    torch::autograd::variable_list result;
+    for (std::int64_t n = 0; n < count; ++n) {
+      result.push_back(empty_channels_last({out.size(0), channels, out.size(2), out.size(3)}, out));
+    }
+    with_type(out.scalar_type(), [&]<class T>() {
+      const std::vector<Compute<T>> one(static_cast<std::size_t>(channels), Compute<T>(1));
+      Parts(pixel_count(out), channels).for_each([&](std::int64_t, PixelRange range) {
+        for (std::int64_t n = 0; n < count; ++n) {
+          const Rows<const T> gate = rows<const T>(out, n * channels);
+          gradient<T>(rows<const T>(g, n * channels), gate, gate, one.data(), nullptr, nullptr, range, channels,
+                      rows<T>(result[static_cast<std::size_t>(n)]));
+        }
+      });
+    });
+    return result;
+  }
+};
+
 }  // namespace
 
 struct FusedCell::NodeInputs {
@@ -101,7 +149,7 @@ void FusedCell::read(int state, const torch::Tensor& x, const torch::Tensor& op_
 }
 
 torch::Tensor FusedCell::forward(const torch::Tensor& s0, const torch::Tensor& s1, const torch::Tensor& op_weights,
-                                 const torch::Tensor& edge_weights, const OutputObserver& observer) {
+                                 const torch::Tensor& edge_weights, bool rectify, const OutputObserver& observer) {
   TORCH_CHECK(s1.device().is_cpu(), "a fused cell runs on a CPU, found its input on ", s1.device());
   // A sum of shuffled terms is the shuffled sum: the weights of edges join those of ops, and nodes are shuffled, not
   // edges.
@@ -134,7 +182,7 @@ torch::Tensor FusedCell::forward(const torch::Tensor& s0, const torch::Tensor& s
     outputs.push_back(x);
     if (n + 1 < node_count()) read(n + input_states, x, weights, observer, nodes);
   }
-  return torch::cat(outputs, 1);
+  return rectify ? RectifiedConcat::apply(torch::TensorList(outputs)) : torch::cat(outputs, 1);
 }
 
 }  // namespace flowdarts::darts

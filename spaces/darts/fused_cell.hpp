@@ -13,11 +13,11 @@ class FusedCell : public CandidateCell {
   FusedCell(const SupernetSpec& spec, const CellPlace& place);
 
   /// s0, s1 [B, C, H, W], channels-last, float32, float64 or bfloat16: what the cell reads, behind the ReLU that its
-  /// preprocessing begins with; op_weights [edges, columns]; edge_weights [edges, 1] or
-  /// undefined. Returns the concatenated nodes, channels-last. Where there is an observer, it is shown the candidates,
-  /// state by state.
+  /// preprocessing begins with; op_weights [edges, columns]; edge_weights [edges, 1] or undefined. Returns the
+  /// concatenated nodes, channels-last, rectified where asked for: as the next cells read them. Where there is an
+  /// observer, it is shown the candidates, state by state.
   torch::Tensor forward(const torch::Tensor& s0, const torch::Tensor& s1, const torch::Tensor& op_weights,
-                        const torch::Tensor& edge_weights, const OutputObserver& observer);
+                        const torch::Tensor& edge_weights, bool rectify, const OutputObserver& observer);
 
   /// Runs from now on only the ops that are `left`, row by row of the matrix of op weights; empty: all.
   void keep(const std::vector<bool>& left);

@@ -87,13 +87,6 @@ struct StateRun : torch::CustomClassHolder {
 
 constexpr std::size_t fixed_variables = 2;  // x and the op weights
 
-template <class F>
-void in_parallel(std::int64_t count, const F& f) {
-  at::parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) f(i);
-  });
-}
-
 /// [pixels, channels] of the images [first, first + count) of a channels-last tensor.
 Tensor matrix_of(const Tensor& x, std::int64_t first, std::int64_t count) {
   return x.narrow(0, first, count).permute({0, 2, 3, 1}).view({-1, x.size(1)});
@@ -167,9 +160,18 @@ class StateForward {
     const std::array<std::int64_t, 4> sizes{run_.x.size(0), run_.x.size(1), run_.x.size(2) / step,
                                             run_.x.size(3) / step};
     std::vector<Tensor> outputs;
-    for (const auto& own : terms) {
-      sum_terms(own, outputs.emplace_back(empty_channels_last(sizes, run_.x)));
-    }
+    for (std::size_t e = 0; e < terms.size(); ++e) outputs.push_back(empty_channels_last(sizes, run_.x));
+    const std::int64_t channels = run_.x.size(1);
+    with_type(run_.x.scalar_type(), [&]<class T>() {
+      std::vector<WeightedSum<T>> sums;
+      for (const auto& own : terms) sums.emplace_back(own, channels);
+      // All edges of some pixels, then the next pixels: edges share the pools and x.
+      Parts(pixel_count(outputs[0]), channels).for_each([&](std::int64_t, PixelRange range) {
+        for_cached_pixels(range, channels, [&](PixelRange pixels) {
+          for (std::size_t e = 0; e < sums.size(); ++e) sums[e](pixels, rows<T>(outputs[e]), {});
+        });
+      });
+    });
     return outputs;
   }
 
@@ -181,7 +183,7 @@ class StateForward {
       const std::int64_t channels = run_.x.size(1);
       pool->x = empty_channels_last({run_.x.size(0), channels, geometry.out_height(), geometry.out_width()}, run_.x);
       with_type(run_.x.scalar_type(), [&]<class T>() {
-        in_parallel(run_.x.size(0), [&](std::int64_t image) {
+        for_each_task(run_.x.size(0), [&](std::int64_t image) {
           const T* in = elements<T>(run_.x) + image * geometry.height * geometry.width * channels;
           T* out = mutable_elements<T>(pool->x) + image * geometry.out_height() * geometry.out_width() * channels;
           (pool == &run_.max_pool ? max_pool<T> : average_pool<T>)(in, geometry, channels, out);
@@ -229,7 +231,7 @@ class StateForward {
           {run_.x.size(0), stage->shape.channels, stage->shape.out_height(), stage->shape.out_width()}, run_.x);
     }
     with_type(run_.x.scalar_type(), [&]<class T>() {
-      in_parallel(count * parts.count, [&](std::int64_t task) {
+      for_each_task(count * parts.count, [&](std::int64_t task) {
         const std::int64_t part = task / count, s = task % count;
         run_stage<T>(*stages[s], before[s], parts, parts[part], moments[s * parts.count + part]);
       });
@@ -250,6 +252,7 @@ class StateForward {
   void run_stage(const Stage& stage, const Stage* before, const Blocks& blocks, ImageRange images,
                  Moments& moments) const {
     const std::int64_t channels = stage.shape.channels;
+    std::vector<double> mean(static_cast<std::size_t>(channels)), squares(mean.size());
     const auto z = scratch<T>(blocks.step * stage.out_image());
     const auto u = scratch<T>(before != nullptr ? blocks.step * stage.in_image() : 0);
     std::optional<WeightedSum<T>> normalised;
@@ -268,7 +271,9 @@ class StateForward {
       pointwise<T>(z.get(), elements<Compute<T>>(stage.matrix_t), bias, count * stage.out_pixels(), channels, channels,
                    mutable_elements<T>(stage.y) + block.begin * stage.out_image());
       if (stage.conv->norm().uses_batch_statistics()) {
-        add_moments(moments, stage.y.narrow(0, block.begin, count), 0, channels);
+        mixed_op::moments<T>(rows<const T>(stage.y), pixels_of(stage.y, block), channels, mean.data(), squares.data(),
+                             {});
+        add_part(moments, mean, squares, static_cast<double>(count * stage.out_pixels()));
       }
     });
   }
@@ -356,20 +361,21 @@ class StateBackward {
   void reduce_edges(std::int64_t op_weights) {
     Tensor alpha_gradient = torch::zeros({op_weights}, torch::kDouble);
     double* alpha = alpha_gradient.mutable_data_ptr<double>();
-    for (std::size_t e = 0; e < run_.plan->edges; ++e) {
-      std::vector<EdgeTerm*> own;
-      std::vector<const Term*> terms;
-      run_.for_each_term([&](EdgeTerm& term) {
-        if (term.edge != e) return;
-        if (!term.term.norm) term.gradient.a.assign(static_cast<std::size_t>(channels_), term.term.weight);
-        const bool normalised = (input_needs_ || weights_need_) && term.term.norm.has_value();
-        if (!alphas_need_ && !normalised) return;
-        own.push_back(&term);
-        terms.push_back(&term.term);
-      });
-      const Sums sums = mixed_op::reduce(g_[e], {}, terms);
-      for (std::size_t t = 0; t < own.size(); ++t) {
-        EdgeTerm& term = *own[t];
+    std::vector<Reduction> edges;
+    for (const Tensor& g : g_) edges.push_back({g, {}});
+    std::vector<std::vector<EdgeTerm*>> reduced(edges.size());
+    run_.for_each_term([&](EdgeTerm& term) {
+      if (!term.term.norm) term.gradient.a.assign(static_cast<std::size_t>(channels_), term.term.weight);
+      const bool normalised = (input_needs_ || weights_need_) && term.term.norm.has_value();
+      if (!alphas_need_ && !normalised) return;
+      reduced[term.edge].push_back(&term);
+      edges[term.edge].terms.push_back(&term.term);
+    });
+    reduce(edges);
+    for (std::size_t e = 0; e < edges.size(); ++e) {
+      const Sums& sums = edges[e].sums;
+      for (std::size_t t = 0; t < reduced[e].size(); ++t) {
+        EdgeTerm& term = *reduced[e][t];
         const std::span<const double> dot = sums.dot(t);
         if (term.term.norm) {
           alpha[term.place] = term_gradient(*term.term.norm, term.term.weight, sums.total, dot).weight;
@@ -412,22 +418,22 @@ class StateBackward {
     }
     const auto count = static_cast<std::int64_t>(second.size());
     std::vector<StageSums> sums(static_cast<std::size_t>(count * parts.count));
-    in_parallel(count * parts.count, [&](std::int64_t task) {
+    for_each_task(count * parts.count, [&](std::int64_t task) {
       const std::int64_t part = task / count, s = task % count;
       second_backward<T>(second[s], *before[s], between[s], parts, parts[part], sums[s * parts.count + part]);
     });
-    for (std::int64_t s = 0; s < count; ++s) {
+    for_each_task(count, [&](std::int64_t s) {
       const StageSums all = added(std::span(sums).subspan(s * parts.count, parts.count));
       store(*second[s].stage, all);
       for (Reader& reader : first) {
         if (reader.stage == before[s]) reader.gradient = input_gradient(before[s]->norm, 1.0, all.total, all.dot);
       }
-    }
+    });
     sums.assign(first.size() * static_cast<std::size_t>(parts.count), {});
     first_backward<T>(first, parts, sums);
-    for (std::size_t r = 0; r < first.size(); ++r) {
+    for_each_task(static_cast<std::int64_t>(first.size()), [&](std::int64_t r) {
       store(*first[r].stage, added(std::span(sums).subspan(r * parts.count, parts.count)));
-    }
+    });
   }
 
   static StageSums added(std::span<const StageSums> parts) {
@@ -444,19 +450,20 @@ class StateBackward {
     const auto u = scratch<T>(blocks.step * stage.in_image());
     const GradientWriter<T> writer(reader.gradient);
     const WeightedSum<T> normalised = normalised_output<T>(before);
+    const std::vector<Compute<T>> centre = centre_of<T>({.x = before.y, .norm = before.norm});
+    const CentredTerm<T> y{rows<const T>(before.y), centre.data()};
+    std::vector<double> total(static_cast<std::size_t>(channels_)), dot(total.size());
     Scratch<T> memory(stage, blocks.step);
     blocks.for_each_block(images, [&](ImageRange block) {
       const PixelRange pixels = pixels_of(before.y, block);
       normalised(pixels, {u.get() - pixels.begin * channels_, channels_}, {});
       stage_backward<T>(reader, writer, u.get(), block, mutable_elements<T>(du) + block.begin * stage.in_image(),
-                        memory, sums);
+                        InputGradientTo::gated, memory, sums);
       if (!before.norm.batch_statistics) return;
-      const std::int64_t count = block.end - block.begin;
-      const Term part{.x = before.y.narrow(0, block.begin, count), .norm = before.norm};
-      const Term* const terms[] = {&part};
-      const Sums own = mixed_op::reduce(du.narrow(0, block.begin, count), {}, terms);
-      add_to(sums.total, own.total);
-      add_to(sums.dot, own.dots);
+      dots<T>(rows<const T>(du), {}, std::span(&y, 1), pixels, channels_, total.data(), dot.data());
+      for (std::size_t c = 0; c < total.size(); ++c) dot[c] += (centre[c] - before.norm.mean[c]) * total[c];
+      add_to(sums.total, total);
+      add_to(sums.dot, dot);
     });
   }
 
@@ -467,19 +474,18 @@ class StateBackward {
     std::vector<GradientWriter<T>> writers;
     for (const Reader& reader : readers) writers.emplace_back(reader.gradient);
     std::optional<InputSum<T>> sum;
-    if (input_needs_) sum.emplace(*this, count);
-    in_parallel(blocks.count, [&](std::int64_t part) {
-      const auto dx = scratch<T>(input_needs_ ? count * blocks.step * image : 0);
+    if (input_needs_) sum.emplace(*this);
+    for_each_task(blocks.count, [&](std::int64_t part) {
+      const auto dx = scratch<T>(input_needs_ ? blocks.step * image : 0);
       std::optional<Scratch<T>> memory;
       if (!readers.empty()) memory.emplace(*readers[0].stage, blocks.step);  // all have the same sizes
       blocks.for_each_block(blocks[part], [&](ImageRange block) {
-        const std::int64_t size = (block.end - block.begin) * image;
         for (std::int64_t r = 0; r < count; ++r) {
-          T* own = input_needs_ ? dx.get() + r * size : nullptr;
-          stage_backward<T>(readers[r], writers[r], elements<T>(run_.x) + block.begin * image, block, own, *memory,
-                            sums[r * blocks.count + part]);
+          const auto to = r == 0 ? InputGradientTo::sum_begins : InputGradientTo::sum_goes_on;
+          stage_backward<T>(readers[r], writers[r], elements<T>(run_.x) + block.begin * image, block, dx.get(), to,
+                            *memory, sums[r * blocks.count + part]);
         }
-        if (sum) (*sum)(block, dx.get());
+        if (sum) (*sum)(block, count > 0 ? dx.get() : nullptr);
       });
     });
   }
@@ -493,11 +499,14 @@ class StateBackward {
           z(scratch<T>(images * stage.out_image())) {}
   };
 
-  // A block of images through one separable convolution. x: what it reads, before its ReLU; dx, its gradient, may be
-  // null.
+  /// What becomes of the gradient of the rectified input: where the input is positive, that of the input; or part of
+  /// a sum whose first term it is or not.
+  enum class InputGradientTo { gated, sum_begins, sum_goes_on };
+
+  // A block of images through one separable convolution. x: what it reads, before its ReLU; dx may be null.
   template <class T>
   void stage_backward(const Reader& reader, const GradientWriter<T>& writer, const T* x, ImageRange block, T* dx,
-                      Scratch<T>& memory, StageSums& sums) const {
+                      InputGradientTo to, Scratch<T>& memory, StageSums& sums) const {
     const Stage& stage = *reader.stage;
     const PixelRange pixels = pixels_of(stage.y, block);
     const std::int64_t images = block.end - block.begin, count = images * stage.out_pixels();
@@ -519,19 +528,33 @@ class StateBackward {
       }
     }
     if (dx == nullptr) return;
-    depthwise_input_gradient<T>(memory.dz.get(), x, elements<Compute<T>>(stage.taps), stage.shape,
-                                {0, images * stage.shape.height}, dx);
+    DepthwiseShape shape = stage.shape;
+    shape.relu_input = to == InputGradientTo::gated;
+    depthwise_input_gradient<T>(memory.dz.get(), x, elements<Compute<T>>(stage.taps), shape, {0, images * shape.height},
+                                dx, to == InputGradientTo::sum_goes_on);
   }
 
   void store(const Stage& stage, const StageSums& sums) {
     if (!weights_need_) return;
-    const std::int64_t kernel = stage.shape.kernel;
-    const auto transposed = [](const std::vector<double>& values, std::int64_t rows, torch::IntArrayRef sizes) {
-      return torch::tensor(values, torch::kDouble).view({rows, -1}).t().contiguous().view(sizes);
+    const auto& depthwise = stage.conv->depthwise();
+    const auto& pointwise = stage.conv->pointwise();
+    result_[stage.places.depthwise] = transposed(sums.taps, depthwise.weight);
+    result_[stage.places.pointwise] = transposed(sums.matrix, pointwise.weight);
+    if (stage.bias.defined()) result_[stage.places.bias] = transposed(sums.bias, pointwise.bias);
+  }
+
+  /// values [n, out channels] as the gradient of a weight [out channels, ...] of n elements each.
+  static Tensor transposed(std::span<const double> values, const Tensor& weight) {
+    const Tensor gradient = torch::empty(weight.sizes(), weight.options().requires_grad(false));
+    const auto columns = static_cast<std::size_t>(weight.size(0)), rows = values.size() / columns;
+    const auto fill = [&]<class V>(V* to) {
+      for (std::size_t column = 0; column < columns; ++column) {
+        for (std::size_t row = 0; row < rows; ++row) *to++ = static_cast<V>(values[row * columns + column]);
+      }
     };
-    result_[stage.places.depthwise] = transposed(sums.taps, kernel * kernel, {channels_, 1, kernel, kernel});
-    result_[stage.places.pointwise] = transposed(sums.matrix, channels_, {channels_, channels_, 1, 1});
-    if (stage.bias.defined()) result_[stage.places.bias] = torch::tensor(sums.bias, torch::kDouble);
+    weight.scalar_type() == torch::kDouble ? fill(gradient.mutable_data_ptr<double>())
+                                           : fill(gradient.mutable_data_ptr<float>());
+    return gradient;
   }
 
   void zero(const Stage& stage) {
@@ -590,11 +613,10 @@ class StateBackward {
   template <class T>
   class InputSum {
    public:
-    InputSum(const StateBackward& backward, std::int64_t convs)
+    explicit InputSum(const StateBackward& backward)
         : run_(backward.run_),
           channels_(backward.channels_),
           result_(backward.result_[0]),
-          convs_(convs),
           geometry_{.height = run_.x.size(2), .width = run_.x.size(3), .stride = run_.plan->stride},
           max_(run_.max_pool, backward.g_, channels_),
           average_(run_.average_pool, backward.g_, channels_),
@@ -602,13 +624,14 @@ class StateBackward {
           skips_(skip_terms_, channels_),
           ones_(static_cast<std::size_t>(channels_), Compute<T>(1)) {}
 
-    /// dx: what each convolution gives, one after the other.
+    /// dx: what the convolutions give for the rectified x; null: there are none.
     void operator()(ImageRange block, const T* dx) const {
       const PixelRange range = pixels_of(run_.x, block);
-      const std::int64_t before = range.begin * channels_, size = range.end * channels_ - before;
+      const std::int64_t before = range.begin * channels_;
       std::vector<ScaledTerm<T>> terms;
       const auto add = [&](const T* own) { terms.push_back({{own - before, channels_}, ones_.data()}); };
-      for (std::int64_t c = 0; c < convs_; ++c) add(dx + c * size);
+      std::vector<Rows<const T>> gated;
+      if (dx != nullptr) gated.push_back({dx - before, channels_});
       std::unique_ptr<T[]> max, average;
       if (!max_.empty()) {
         max = pool_gradient(max_, block, [&](const T* g, std::int64_t at, T* to) {
@@ -622,7 +645,7 @@ class StateBackward {
         });
         add(average.get());
       }
-      skips_(range, rows<T>(result_), {}, terms);
+      skips_(range, rows<T>(result_), {}, terms, gated, rows<const T>(run_.x));
     }
 
    private:
@@ -649,7 +672,6 @@ class StateBackward {
     const StateRun& run_;
     std::int64_t channels_;
     Tensor result_;
-    std::int64_t convs_;
     PoolGeometry geometry_;
     PoolGradient<T> max_, average_;
     std::vector<Term> skip_terms_;  // owns what skips_ reads

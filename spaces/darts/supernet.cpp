@@ -138,22 +138,25 @@ FusedSupernet::~FusedSupernet() = default;
 
 torch::Tensor FusedSupernet::forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) {
   check_op_weights(op_weights);
-  // Two cells read an output, and both begin with a ReLU: it is done once.
-  torch::Tensor last, last_rectified;
+  // Two cells read an output, and both begin with a ReLU: the cell that gives it does it. The first two cells read what
+  // the stem gives.
+  torch::Tensor stem, rectified_stem;
   const auto rectified = [&](const torch::Tensor& x) {
-    if (!x.is_same(last)) {
-      last = x;
-      last_rectified = torch::relu(mixed_op::channels_last(x));
+    if (!x.is_same(stem)) {
+      stem = x;
+      rectified_stem = torch::relu(mixed_op::channels_last(x));
     }
-    return last_rectified;
+    return rectified_stem;
   };
-  return backbone_->forward(
-      precision_ == Precision::bf16 ? images.to(torch::kBFloat16) : images,
-      [&](FusedCell& cell, std::size_t /*index*/, const torch::Tensor& s0, const torch::Tensor& s1) {
-        const torch::Tensor x0 = rectified(s0), x1 = rectified(s1);
-        return cell.forward(x0, x1, op_weights[cell.kind()],
-                            spec_.edge_weights ? op_weights[2 + cell.kind()] : torch::Tensor(), pass_.observer);
-      });
+  const auto cells = static_cast<std::size_t>(spec_.cells);
+  return backbone_->forward(precision_ == Precision::bf16 ? images.to(torch::kBFloat16) : images,
+                            [&](FusedCell& cell, std::size_t index, const torch::Tensor& s0, const torch::Tensor& s1) {
+                              const torch::Tensor x0 = index < 2 ? rectified(s0) : s0,
+                                                  x1 = index < 1 ? rectified(s1) : s1;
+                              return cell.forward(x0, x1, op_weights[cell.kind()],
+                                                  spec_.edge_weights ? op_weights[2 + cell.kind()] : torch::Tensor(),
+                                                  /*rectify=*/index + 1 < cells, pass_.observer);
+                            });
 }
 
 void FusedSupernet::set_masks(const std::vector<torch::Tensor>& masks) {

@@ -283,7 +283,7 @@ std::vector<Phase> phases_of(const DepthwiseShape& shape, const Tile& tile, std:
 
 template <class T>
 void input_gradient_of(const T* g, const T* x, const Compute<T>* weight, const DepthwiseShape& shape, RowRange rows,
-                       T* dx) {
+                       T* dx, bool add) {
   using A = Compute<T>;
   const std::int64_t stride = shape.stride, channels = shape.channels, out_channels = shape.out_channels();
   const std::int64_t taps = shape.taps() * shape.multiplier;
@@ -331,6 +331,7 @@ void input_gradient_of(const T* g, const T* x, const Compute<T>* weight, const D
                                   const std::int64_t at = first + i * stride * channels;
                                   if (shape.relu_input)
                                     sum = hn::IfThenElseZero(hn::Gt(load(d, x_image + at), hn::Zero(d)), sum);
+                                  if (add) sum = hn::Add(sum, load(d, dx_image + at));
                                   store(sum, d, dx_image + at);
                                 });
           }
@@ -518,8 +519,8 @@ void weight_gradient_of(const T* g, const T* x, const DepthwiseShape& shape, Row
     forward_of<T>(x, weight, shape, rows, out);                                                                      \
   }                                                                                                                  \
   void input_gradient_##NAME(const T* g, const T* x, const Compute<T>* weight, const DepthwiseShape& shape,          \
-                             RowRange rows, T* dx) {                                                                 \
-    input_gradient_of<T>(g, x, weight, shape, rows, dx);                                                             \
+                             RowRange rows, T* dx, bool add) {                                                       \
+    input_gradient_of<T>(g, x, weight, shape, rows, dx, add);                                                        \
   }                                                                                                                  \
   void weight_gradient_##NAME(const T* g, const T* x, const DepthwiseShape& shape, RowRange rows, double* dweight) { \
     weight_gradient_of<T>(g, x, shape, rows, dweight);                                                               \
@@ -546,8 +547,8 @@ namespace flowdarts::mixed_op {
   }                                                                                                               \
   template <>                                                                                                     \
   void depthwise_input_gradient<T>(const T* g, const T* x, const Compute<T>* weight, const DepthwiseShape& shape, \
-                                   RowRange rows, T* dx) {                                                        \
-    HWY_DYNAMIC_DISPATCH(input_gradient_##NAME)(g, x, weight, shape, rows, dx);                                   \
+                                   RowRange rows, T* dx, bool add) {                                              \
+    HWY_DYNAMIC_DISPATCH(input_gradient_##NAME)(g, x, weight, shape, rows, dx, add);                              \
   }                                                                                                               \
   template <>                                                                                                     \
   void depthwise_weight_gradient<T>(const T* g, const T* x, const DepthwiseShape& shape, RowRange rows,           \

@@ -44,11 +44,11 @@ struct RowRange {
 template <class T>
 void depthwise(const T* x, const Compute<T>* weight, const DepthwiseShape& shape, RowRange rows, T* out);
 
-/// Writes `rows` of dx [images, height, width, channels] given g = dL/dout. x is read only where shape.relu_input: its
-/// gradient is 0 where x is not above 0.
+/// Writes `rows` of dx [images, height, width, channels] given g = dL/dout, or adds to them. x is read only where
+/// shape.relu_input: its gradient is 0 where x is not above 0.
 template <class T>
 void depthwise_input_gradient(const T* g, const T* x, const Compute<T>* weight, const DepthwiseShape& shape,
-                              RowRange rows, T* dx);
+                              RowRange rows, T* dx, bool add = false);
 
 /// Adds to dweight [taps, out_channels] what `rows` of g contribute to dL/dweight. Sums run in float over at most 256
 /// pixels (in double for double) and in double beyond.

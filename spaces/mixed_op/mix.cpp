@@ -8,45 +8,80 @@
 namespace flowdarts {
 namespace mixed_op {
 
-Sums reduce(const torch::Tensor& g, const torch::Tensor& gate, std::span<const Term* const> terms) {
-  const std::int64_t channels = g.size(1);
-  const Parts parts(pixel_count(g), channels);
-  const std::size_t width = terms.size() * static_cast<std::size_t>(channels);
-  std::vector<double> totals(static_cast<std::size_t>(parts.count() * channels));
-  std::vector<double> dots(static_cast<std::size_t>(parts.count()) * width);
-  with_type(g.scalar_type(), [&]<class T>() {
-    std::vector<Compute<T>> centres(width);
-    std::vector<CentredTerm<T>> inputs;
-    for (std::size_t t = 0; t < terms.size(); ++t) {
-      Compute<T>* centre = nullptr;
-      if (terms[t]->norm) {
-        centre = &centres[t * channels];
-        std::ranges::transform(terms[t]->norm->mean, centre, [](double v) { return static_cast<Compute<T>>(v); });
-      }
-      inputs.push_back({rows<const T>(terms[t]->x, terms[t]->first), centre});
+namespace {
+
+/// The sums of one mix, in parts.
+template <class T>
+class PartSums {
+ public:
+  PartSums(const torch::Tensor& g, const torch::Tensor& gate, std::span<const Term* const> terms, std::int64_t parts)
+      : g_(rows<const T>(g)),
+        gate_(gate.defined() ? rows<const T>(gate) : Rows<const T>()),
+        terms_(terms),
+        channels_(static_cast<std::size_t>(g.size(1))),
+        sums_(static_cast<std::size_t>(parts), std::vector<double>((terms.size() + 1) * channels_)) {
+    for (const Term* term : terms) {
+      const std::vector<Compute<T>>& centre = centres_.emplace_back(centre_of<T>(*term));
+      inputs_.push_back({rows<const T>(term->x, term->first), centre.empty() ? nullptr : centre.data()});
     }
-    const Rows<const T> open = gate.defined() ? rows<const T>(gate) : Rows<const T>();
-    parts.for_each([&](std::int64_t part, PixelRange range) {
-      mixed_op::dots<T>(rows<const T>(g), open, inputs, range, channels, &totals[part * channels],
-                        dots.data() + part * width);
-    });
-    // What the centres lost when they were rounded: sum g (x - mean) = sum g (x - centre) + (centre - mean) sum g.
-    for (std::int64_t part = 0; part < parts.count(); ++part) {
-      for (std::size_t t = 0; t < terms.size(); ++t) {
-        if (!terms[t]->norm) continue;
-        for (std::int64_t c = 0; c < channels; ++c) {
-          dots[part * width + t * channels + c] +=
-              (centres[t * channels + c] - terms[t]->norm->mean[c]) * totals[part * channels + c];
-        }
-      }
-    }
-  });
-  Sums sums{.total = std::vector<double>(channels), .dots = std::vector<double>(width)};
-  for (std::int64_t part = 0; part < parts.count(); ++part) {
-    for (std::int64_t c = 0; c < channels; ++c) sums.total[c] += totals[part * channels + c];
-    for (std::size_t i = 0; i < width; ++i) sums.dots[i] += dots[part * width + i];
   }
-  return sums;
+
+  /// Adds what some pixels of a part give.
+  void add(std::int64_t part, PixelRange pixels) {
+    std::vector<double>& sums = sums_[static_cast<std::size_t>(part)];
+    std::vector<double> own(sums.size());
+    dots<T>(g_, gate_, inputs_, pixels, static_cast<std::int64_t>(channels_), own.data(), own.data() + channels_);
+    std::ranges::transform(sums, own, sums.begin(), std::plus<>());
+  }
+
+  [[nodiscard]] Sums result() const {
+    std::vector<double> all((terms_.size() + 1) * channels_);
+    for (const std::vector<double>& part : sums_) std::ranges::transform(all, part, all.begin(), std::plus<>());
+    // What the centres lost when they were rounded: sum g (x - mean) = sum g (x - centre) + (centre - mean) sum g.
+    for (std::size_t t = 0; t < terms_.size(); ++t) {
+      if (!terms_[t]->norm) continue;
+      for (std::size_t c = 0; c < channels_; ++c) {
+        all[(t + 1) * channels_ + c] += (centres_[t][c] - terms_[t]->norm->mean[c]) * all[c];
+      }
+    }
+    const auto dots_begin = all.begin() + static_cast<std::ptrdiff_t>(channels_);
+    return {.total = {all.begin(), dots_begin}, .dots = {dots_begin, all.end()}};
+  }
+
+ private:
+  Rows<const T> g_, gate_;
+  std::span<const Term* const> terms_;
+  std::size_t channels_;
+  std::vector<std::vector<Compute<T>>> centres_;
+  std::vector<CentredTerm<T>> inputs_;
+  std::vector<std::vector<double>> sums_;  // of each part: total, then dots
+};
+
+}  // namespace
+
+Sums reduce(const torch::Tensor& g, const torch::Tensor& gate, std::span<const Term* const> terms) {
+  return with_type(g.scalar_type(), [&]<class T>() {
+    const Parts parts(pixel_count(g), g.size(1));
+    PartSums<T> sums(g, gate, terms, parts.count());
+    parts.for_each([&](std::int64_t part, PixelRange range) { sums.add(part, range); });
+    return sums.result();
+  });
+}
+
+void reduce(std::span<Reduction> mixes) {
+  if (mixes.empty()) return;
+  const torch::Tensor& like = mixes[0].g;
+  with_type(like.scalar_type(), [&]<class T>() {
+    const Parts parts(pixel_count(like), like.size(1));
+    std::vector<PartSums<T>> sums;
+    for (const Reduction& mix : mixes) sums.emplace_back(mix.g, torch::Tensor(), mix.terms, parts.count());
+    parts.for_each([&](std::int64_t part, PixelRange range) {
+      for_cached_pixels(range, like.size(1), [&](PixelRange pixels) {
+        for (PartSums<T>& own : sums) own.add(part, pixels);
+      });
+    });
+    for (std::size_t m = 0; m < mixes.size(); ++m) mixes[m].sums = sums[m].result();
+  });
 }
 
 }  // namespace mixed_op
@@ -130,7 +165,7 @@ class MixFunction : public torch::autograd::Function<MixFunction> {
       reduced.push_back(&state->terms[k]);
       position[k] = reduced.size();
     }
-    const mixed_op::Sums sums = mixed_op::reduce(g, state->rectified, reduced);
+    const mixed_op::Sums sums = reduced.empty() ? mixed_op::Sums() : mixed_op::reduce(g, state->rectified, reduced);
 
     torch::autograd::variable_list gradients(state->variable_count + 3);  // and the arguments that are no variables
     const auto options = torch::TensorOptions().dtype(torch::kDouble);
@@ -151,6 +186,8 @@ class MixFunction : public torch::autograd::Function<MixFunction> {
       if (needs(k)) {
         if (term.weight == 0.0) {
           gradients[k] = torch::zeros_like(term.x);
+        } else if (term.weight == 1.0 && !term.norm && !state->rectified.defined()) {
+          gradients[k] = g;
         } else {
           gradients[k] = mixed_op::empty_channels_last(term.x);
           write_gradient(term, g, state->rectified, sums.total, dot, gradients[k]);

@@ -69,6 +69,10 @@ class WeightedSum {
   /// `more` terms, `gated` ones and their gate, the results: as weighted_sum() takes them.
   void operator()(PixelRange pixels, Rows<T> sum, Rows<T> rectified, std::span<const ScaledTerm<T>> more = {},
                   std::span<const Rows<const T>> gated = {}, Rows<const T> gate = {}) const {
+    if (more.empty()) {
+      weighted_sum<T>(terms_, coefficients_.data(), gated, gate, pixels, channels_, sum, rectified);
+      return;
+    }
     std::vector<ScaledTerm<T>> terms = terms_;
     terms.insert(terms.end(), more.begin(), more.end());
     weighted_sum<T>(terms, coefficients_.data(), gated, gate, pixels, channels_, sum, rectified);
@@ -91,6 +95,25 @@ struct Sums {
 
 /// g [B, C, H, W], channels-last; gate: undefined, or where g counts (gate > 0).
 Sums reduce(const torch::Tensor& g, const torch::Tensor& gate, std::span<const Term* const> terms);
+
+/// A mix to be reduced, and what that found.
+struct Reduction {
+  torch::Tensor g;
+  std::vector<const Term*> terms;
+  Sums sums = {};
+};
+
+/// The same, without gates, of several mixes of one size at once: what their terms share is read from memory once.
+void reduce(std::span<Reduction> mixes);
+
+/// What a term's x is compared with, in the type sums are taken in.
+template <class T>
+std::vector<Compute<T>> centre_of(const Term& term) {
+  if (!term.norm) return {};
+  std::vector<Compute<T>> centre;
+  for (const double value : term.norm->mean) centre.push_back(static_cast<Compute<T>>(value));
+  return centre;
+}
 
 /// Writes the gradient with respect to one term.
 template <class T>

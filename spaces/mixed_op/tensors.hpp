@@ -6,6 +6,7 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <atomic>
 #include <flowdarts/spaces/mixed_op/rows.hpp>
 #include <string>
 #include <string_view>
@@ -93,6 +94,26 @@ inline bool needs(const torch::autograd::AutogradContext& context, std::size_t p
   return place != Variables::none && context.needs_input_grad(place);
 }
 
+/// Makes room once a thread, then f(task, room) for each task of [0, count): each thread takes the next one as soon as
+/// it is free, so that none waits for a slower one.
+template <class Make, class F>
+void for_each_task(std::int64_t count, const Make& make, const F& f) {
+  std::atomic<std::int64_t> next = 0;
+  at::parallel_for(0, std::min<std::int64_t>(count, at::get_num_threads()), 1, [&](std::int64_t, std::int64_t) {
+    std::int64_t task = next++;
+    if (task >= count) return;
+    const auto room = make();
+    for (; task < count; task = next++) f(task, room);
+  });
+}
+
+/// The same without room.
+template <class F>
+void for_each_task(std::int64_t count, const F& f) {
+  for_each_task(
+      count, [] { return 0; }, [&](std::int64_t task, int) { f(task); });
+}
+
 /// How sums over pixels are cut into parts: by the shape alone, so that the number of threads changes no bit.
 struct Parts {
   std::int64_t pixels;
@@ -105,13 +126,20 @@ struct Parts {
   /// f(part, range), the parts in parallel.
   template <class F>
   void for_each(const F& f) const {
-    at::parallel_for(0, count(), 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t part = begin; part < end; ++part) {
-        f(part, PixelRange{part * size, std::min((part + 1) * size, pixels)});
-      }
+    for_each_task(count(), [&](std::int64_t part) {
+      f(part, PixelRange{part * size, std::min((part + 1) * size, pixels)});
     });
   }
 };
+
+/// f(pixels) for pieces of a range of which several matrices stay in the second-level cache.
+template <class F>
+void for_cached_pixels(PixelRange range, std::int64_t channels, const F& f) {
+  const std::int64_t step = std::max<std::int64_t>(256, 16384 / channels / 256 * 256);
+  for (; range.begin < range.end; range.begin += step) {
+    f(PixelRange{range.begin, std::min(range.begin + step, range.end)});
+  }
+}
 
 /// The images [begin, end).
 struct ImageRange {
@@ -131,10 +159,7 @@ struct ImageParts {
   /// Makes room once a thread, then f(part, its images, room), the parts in parallel.
   template <class Make, class F>
   void for_each(const Make& make, const F& f) const {
-    at::parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
-      const auto room = make();
-      for (std::int64_t part = begin; part < end; ++part) f(part, (*this)[part], room);
-    });
+    for_each_task(count, make, [&](std::int64_t part, const auto& room) { f(part, (*this)[part], room); });
   }
 };
 

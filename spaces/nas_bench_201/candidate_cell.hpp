@@ -46,6 +46,7 @@ class CandidateCell : public torch::nn::Module {
 
  protected:
   [[nodiscard]] MixedOp& edge(std::size_t e) const { return *edges_[e]; }
+  [[nodiscard]] std::int64_t partial() const { return partial_; }  // K
 
  private:
   static constexpr std::size_t op_count = cell_edges.size() * column::count;

@@ -37,6 +37,7 @@ struct SourcePlan {
 struct CellPlan {
   std::array<SourcePlan, source_nodes> sources;
   std::int64_t channels;
+  std::int64_t partial;  // K: the first channels / K of a node are mixed
 };
 
 /// Where the variables of one convolution and its batch norm stand.

@@ -1,6 +1,7 @@
 #include <flowdarts/spaces/mixed_op/conv_stack.hpp>
 #include <flowdarts/spaces/mixed_op/mix.hpp>
 #include <flowdarts/spaces/mixed_op/mix_kernels.hpp>
+#include <flowdarts/spaces/mixed_op/partial_channels.hpp>
 #include <flowdarts/spaces/mixed_op/pointwise.hpp>
 #include <flowdarts/spaces/mixed_op/pool_kernels.hpp>
 #include <flowdarts/spaces/mixed_op/skip_dropout.hpp>
@@ -19,7 +20,8 @@ namespace {
 
 /// What the forward pass keeps of a node that others read.
 struct NodeState {
-  torch::Tensor x;
+  torch::Tensor all;                // its channels
+  torch::Tensor x;                  // those that candidates read: the first C / K
   mixed_op::ConvStack convs;        // 3x3
   mixed_op::Covariance covariance;  // where a 1x1 convolution needs it
 };
@@ -42,6 +44,8 @@ struct CellState : torch::CustomClassHolder {
   std::shared_ptr<const CellPlan> plan;
   std::vector<ConvPlaces> places;  // of the convolutions, in for_each_conv's order
   std::size_t variable_count = 0;
+  std::size_t edge_weights_place = mixed_op::Variables::none;
+  std::array<double, cell_edges.size()> edge_weights{};  // of the channels that pass by
   SkipDropout dropout;
   std::int64_t cell = 0;  // its number
   std::array<NodeState, source_nodes> nodes;
@@ -192,25 +196,56 @@ NodeSum<T> sum_of(std::span<const NodeTerm> terms, bool alone, const torch::Tens
   return {plain, pooled, mixed_op::average_pool<T>, std::move(pointwise), like};
 }
 
-/// Node `j` of the cell, from the terms of its mix, and its covariance where that is needed.
-void make_node(CellState& state, std::size_t j, const torch::Tensor& like, torch::Tensor& x) {
-  x = mixed_op::empty_channels_last(like);
+/// Node `j` of the cell, from the terms of its mix and, with partial channels, from those that pass by.
+NodeState make_node(const CellState& state, std::size_t j) {
+  const NodeState& input = state.nodes[0];
+  const bool parted = state.plan->partial > 1;
+  NodeState node;
+  node.all = mixed_op::empty_channels_last(input.all);
+  node.x = parted ? mixed_op::empty_channels_last(input.x) : node.all;
   std::optional<mixed_op::CovarianceSums> covariance;
-  if (j < source_nodes && needs_covariance(state.plan->sources[j])) covariance.emplace(x);
-  mixed_op::with_type(like.scalar_type(), [&]<class T>() {
-    const NodeSum<T> sum = sum_of<T>(state.terms[j], /*alone=*/false, like);
+  if (j < source_nodes && needs_covariance(state.plan->sources[j])) covariance.emplace(node.x);
+  const std::int64_t channels = node.all.size(1), mixed = node.x.size(1);
+  std::vector<Term> passing;
+  for (std::size_t e = 0; parted && e < cell_edges.size(); ++e) {
+    if (cell_edges[e].to != static_cast<int>(j)) continue;
+    passing.push_back({.x = state.nodes[cell_edges[e].from].all, .first = mixed, .weight = state.edge_weights[e]});
+  }
+  mixed_op::with_type(node.x.scalar_type(), [&]<class T>() {
+    using Rows = mixed_op::Rows<T>;
+    const NodeSum<T> sum = sum_of<T>(state.terms[j], /*alone=*/false, node.x);
+    const mixed_op::WeightedSum<T> bypass(passing, channels - mixed);
+    struct Room {
+      typename NodeSum<T>::Room sum;
+      std::unique_ptr<T[]> parts;  // of an image: what is mixed, then what passes by
+    };
+    const auto size = static_cast<std::size_t>(parted ? node.all.size(2) * node.all.size(3) * channels : 0);
     for_each_image(
-        like.size(0), [&] { return sum.room(); },
-        [&](std::int64_t image, const auto& room) {
-          sum(image, mixed_op::rows<T>(x), room);
+        node.x.size(0),
+        [&] {
+          return Room{sum.room(), std::make_unique_for_overwrite<T[]>(size)};
+        },
+        [&](std::int64_t image, const Room& room) {
+          if (parted) {
+            const mixed_op::PixelRange pixels = pixels_of(node.x, image);
+            const Rows parts = Rows{room.parts.get(), channels}.from(-pixels.begin);
+            sum(image, parts, room.sum);
+            bypass(pixels, {parts.data + mixed, channels}, {});
+            mixed_op::shuffle_channels<T>(parts, pixels, channels, state.plan->partial, mixed_op::rows<T>(node.all),
+                                          mixed_op::rows<T>(node.x));
+          } else {
+            sum(image, mixed_op::rows<T>(node.x), room.sum);
+          }
           if (covariance) covariance->add(image);
         });
   });
-  if (covariance) state.nodes[j].covariance = covariance->result();
+  if (covariance) node.covariance = covariance->result();
+  return node;
 }
 
 /// Shows the outputs of the candidates that end in node `j`, as float32 at least and without a graph.
-void show_candidates(const CellState& state, std::size_t j, const torch::Tensor& like, const OutputObserver& observer) {
+void show_candidates(const CellState& state, std::size_t j, const OutputObserver& observer) {
+  const torch::Tensor& like = state.nodes[0].x;
   std::vector<const NodeTerm*> terms;
   for (const NodeTerm& term : state.terms[j]) terms.push_back(&term);
   std::ranges::sort(terms, {}, [](const NodeTerm* term) { return std::pair(term->edge, term->op); });
@@ -238,10 +273,9 @@ torch::Tensor behind_skip(const CellState& state, std::size_t edge, const torch:
 }
 
 /// Adds to the mixes of later nodes what reads node `i`: runs its 3x3 convolutions.
-void run_readers(CellState& state, std::size_t i, const torch::Tensor& x, std::span<const double> op_weights,
-                 torch::TensorList variables) {
+void run_readers(CellState& state, std::size_t i, std::span<const double> op_weights, torch::TensorList variables) {
   NodeState& node = state.nodes[i];
-  node.x = x;
+  const torch::Tensor& x = node.x;
   const SourcePlan& plan = state.plan->sources[i];
   const auto add = [&](NodeTerm::Kind kind, std::size_t edge, int op, const torch::Tensor& read) -> NodeTerm& {
     const double weight = op_weights[edge * column::count + op];
@@ -391,32 +425,77 @@ class CellBackward {
  public:
   CellBackward(const torch::autograd::AutogradContext& context, CellState& state)
       : state_(state),
-        // The variables, and the three arguments of forward() that are none.
-        result_(state.variable_count + 3),
+        // The variables, and the four arguments of forward() that are none.
+        result_(state.variable_count + 4),
         input_needs_(context.needs_input_grad(0)),
         alphas_need_(context.needs_input_grad(1)),
-        alpha_gradient_(torch::zeros({static_cast<std::int64_t>(cell_edges.size()), column::count}, doubles)) {
+        edge_weights_need_(mixed_op::needs(context, state.edge_weights_place)),
+        alpha_gradient_(torch::zeros({edge_count, column::count}, doubles)),
+        edge_gradient_(torch::zeros({edge_count, 1}, doubles)) {
     // Weights, biases, gammas and betas are asked for all or none.
-    for (std::size_t v = 2; v < state.variable_count; ++v) weights_need_ |= context.needs_input_grad(v);
+    for (std::size_t v = 2; v < state.variable_count; ++v) {
+      if (v != state.edge_weights_place) weights_need_ |= context.needs_input_grad(v);
+    }
   }
 
   torch::autograd::variable_list run(const torch::Tensor& output) {
-    gradients_[cell_nodes - 1] = mixed_op::channels_last(output);
     mixed_op::with_type(output.scalar_type(), [&]<class T>() {
+      take_gradient<T>(cell_nodes - 1, mixed_op::channels_last(output));
       mix_backward<T>(cell_nodes - 1);
       for (std::size_t i = source_nodes; i-- > 0;) {
         node_backward<T>(i);
         if (i > 0) mix_backward<T>(i);
       }
     });
-    result_[0] = gradients_[0];
     if (alphas_need_) result_[1] = alpha_gradient_;
+    if (edge_weights_need_) result_[state_.edge_weights_place] = edge_gradient_;
     return std::move(result_);
   }
 
  private:
   static constexpr auto doubles = torch::kDouble;
+  static constexpr auto edge_count = static_cast<std::int64_t>(cell_edges.size());
   [[nodiscard]] bool node_needs(std::size_t i) const { return i > 0 || input_needs_; }
+
+  // Node j's gradient g [B, C]: with partial channels, those of what was mixed and of what passed by, and
+  // dL/d(edge weights) of the latter.
+  template <class T>
+  void take_gradient(std::size_t j, const torch::Tensor& g) {
+    if (state_.plan->partial == 1) {
+      gradients_[j] = g;
+      return;
+    }
+    const torch::Tensor& x = state_.nodes[0].x;
+    const std::int64_t channels = g.size(1), mixed = x.size(1), passing = channels - mixed;
+    gradients_[j] = mixed_op::empty_channels_last(x);
+    bypass_[j] = mixed_op::empty_channels_last({g.size(0), passing, g.size(2), g.size(3)}, g);
+    std::vector<std::size_t> edges;
+    std::vector<mixed_op::CentredTerm<T>> terms;
+    for (std::size_t e = 0; edge_weights_need_ && e < cell_edges.size(); ++e) {
+      if (cell_edges[e].to != static_cast<int>(j)) continue;
+      edges.push_back(e);
+      terms.push_back({mixed_op::rows<const T>(state_.nodes[cell_edges[e].from].all, mixed), nullptr});
+    }
+    const mixed_op::Parts parts(mixed_op::pixel_count(g), channels);
+    const auto numbers = static_cast<std::size_t>(passing) * (edges.size() + 1);
+    std::vector<double> sums(static_cast<std::size_t>(parts.count()) * numbers);
+    parts.for_each([&](std::int64_t part, mixed_op::PixelRange pixels) {
+      mixed_op::unshuffle_channels<T>(mixed_op::rows<const T>(g), pixels, channels, state_.plan->partial,
+                                      mixed_op::rows<T>(gradients_[j]), mixed_op::rows<T>(bypass_[j]));
+      if (edges.empty()) return;
+      double* own = &sums[static_cast<std::size_t>(part) * numbers];
+      mixed_op::dots<T>(mixed_op::rows<const T>(bypass_[j]), {}, terms, pixels, passing, own, own + passing);
+    });
+    auto gradient = edge_gradient_.accessor<double, 2>();
+    for (std::int64_t part = 0; part < parts.count(); ++part) {
+      const auto own = std::span(sums).subspan(static_cast<std::size_t>(part) * numbers, numbers);
+      for (std::size_t t = 0; t < edges.size(); ++t) {
+        for (std::int64_t c = 0; c < passing; ++c) {
+          gradient[static_cast<std::int64_t>(edges[t])][0] += own[static_cast<std::size_t>((1 + t) * passing + c)];
+        }
+      }
+    }
+  }
 
   // Node j's mix: dL/d(op weights), dL/dgamma, dL/dbeta, how the gradients of its convolutions' outputs follow, and
   // what is known with that of the 1x1 convolutions' weights.
@@ -493,7 +572,11 @@ class CellBackward {
     using namespace mixed_op;
     if (!node_needs(i) && !weights_need_) return;
     const NodeState& node = state_.nodes[i];
-    std::vector<Term> skips, pools;
+    std::vector<Term> skips, pools, passing;
+    for (std::size_t e = 0; state_.plan->partial > 1 && e < cell_edges.size(); ++e) {
+      if (cell_edges[e].from != static_cast<int>(i)) continue;
+      passing.push_back({.x = bypass_[cell_edges[e].to], .weight = state_.edge_weights[e]});
+    }
     std::vector<const NodeTerm*> points;
     std::vector<const StackedConv*> convs;
     std::vector<ConvStack::OutputGradient> output_gradients;
@@ -518,14 +601,19 @@ class CellBackward {
         }
       }
     }
+    torch::Tensor gradient;
     ConvStack::InputGradientSink<T> sink;
     if (node_needs(i)) {
-      gradients_[i] = empty_channels_last(node.x);
+      gradient = empty_channels_last(node.all);
       const auto sum =
           std::make_shared<NodeSum<T>>(skips, pools, average_pool_backward<T>, through<T>(points, node.x), node.x);
-      const auto write = [sum, to = rows<T>(gradients_[i]), x = rows<const T>(node.x)](
-                             std::int64_t image, Rows<const T> dx, const auto& room) {
-        sum->gated(image, to, x, dx, room);
+      const auto bypass = std::make_shared<WeightedSum<T>>(passing, node.all.size(1) - node.x.size(1));
+      const auto write = [sum, bypass, to = rows<T>(gradient), &node](std::int64_t image, Rows<const T> dx,
+                                                                      const auto& room) {
+        sum->gated(image, to, rows<const T>(node.x), dx, room);
+        if (node.all.size(1) > node.x.size(1)) {
+          (*bypass)(pixels_of(node.x, image), {to.data + node.x.size(1), to.stride}, {});
+        }
       };
       if (convs.empty()) {
         for_each_image(
@@ -543,6 +631,11 @@ class CellBackward {
     const auto weight_gradients = node.convs.backward<T>(node.x, output_gradients, weights_need_, sink);
     for (std::size_t c = 0; c < weight_gradients.size(); ++c) {
       result_[state_.places[convs[c]->position].weight] = weight_gradients[c];
+    }
+    if (i == 0) {
+      result_[0] = gradient;
+    } else {
+      take_gradient<T>(i, gradient);
     }
   }
 
@@ -565,42 +658,57 @@ class CellBackward {
 
   CellState& state_;
   torch::autograd::variable_list result_;
-  bool input_needs_, alphas_need_, weights_need_ = false;
-  torch::Tensor alpha_gradient_;
-  NodeGradients gradients_;
+  bool input_needs_, alphas_need_, edge_weights_need_, weights_need_ = false;
+  torch::Tensor alpha_gradient_, edge_gradient_;
+  NodeGradients gradients_;  // with partial channels of what is mixed in the nodes
+  NodeGradients bypass_;     // of what passes by
 };
 
-// Variables: x, the op weights, then those of the convolutions.
+// Variables: x, the op weights, with partial channels the edges' weights where there are any, then those of the
+// convolutions.
 class CellFunction : public torch::autograd::Function<CellFunction> {
  public:
   static torch::Tensor forward(torch::autograd::AutogradContext* context, torch::TensorList variables,
                                const std::shared_ptr<const CellPlan>& plan, const std::vector<ConvPlaces>& places,
-                               const MixedOpPass* pass) {
+                               std::size_t edge_weights_place, const MixedOpPass* pass) {
     auto state = c10::make_intrusive<CellState>();
     state->dropout = pass->dropout;
     state->cell = pass->cell;
     state->plan = plan;
     state->places = places;
     state->variable_count = variables.size();
-    torch::Tensor x = mixed_op::channels_last(variables[0].detach());
-    const torch::Tensor like = x;
+    state->edge_weights_place = edge_weights_place;
+    state->edge_weights.fill(1.0);
+    if (edge_weights_place != mixed_op::Variables::none) {
+      const torch::Tensor weights = variables[edge_weights_place].detach().to(torch::kDouble).contiguous();
+      std::copy_n(weights.const_data_ptr<double>(), cell_edges.size(), state->edge_weights.begin());
+    }
+    NodeState& input = state->nodes[0];
+    input.all = mixed_op::channels_last(variables[0].detach());
+    input.x = mixed_op::channels_last(input.all.narrow(1, 0, input.all.size(1) / plan->partial));
     const torch::Tensor op_weights = variables[1].detach().to(torch::kDouble).contiguous();
     const std::span<const double> values(op_weights.const_data_ptr<double>(), op_weights.numel());
     if (needs_covariance(plan->sources[0])) {
-      mixed_op::CovarianceSums covariance(x);
-      at::parallel_for(0, x.size(0), 1, [&](std::int64_t begin, std::int64_t end) {
+      mixed_op::CovarianceSums covariance(input.x);
+      at::parallel_for(0, input.x.size(0), 1, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t image = begin; image < end; ++image) covariance.add(image);
       });
-      state->nodes[0].covariance = covariance.result();
+      input.covariance = covariance.result();
     }
-    for (std::size_t j = 0; j < source_nodes; ++j) {
-      run_readers(*state, j, x, values, variables);
-      if (pass->observer) show_candidates(*state, j + 1, like, pass->observer);
-      make_node(*state, j + 1, like, x);
+    torch::Tensor output;
+    for (std::size_t j = 1; j < cell_nodes; ++j) {
+      run_readers(*state, j - 1, values, variables);
+      if (pass->observer) show_candidates(*state, j, pass->observer);
+      NodeState node = make_node(*state, j);
+      if (j == source_nodes) {
+        output = node.all;
+      } else {
+        state->nodes[j] = std::move(node);
+      }
     }
     context->save_for_backward(variables.vec());  // for the check alone that nobody changed them in place
     context->saved_data["state"] = torch::IValue::make_capsule(std::move(state));
-    return x;
+    return output;
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
@@ -622,6 +730,7 @@ FusedCell::FusedCell(const SupernetSpec& spec, std::int64_t channels)
 void FusedCell::keep(const std::vector<bool>& left) {
   auto plan = std::make_shared<CellPlan>();
   plan->channels = channels_;
+  plan->partial = partial();
   for (std::size_t e = 0; e < cell_edges.size(); ++e) {
     const auto candidate = [&](int op) -> std::shared_ptr<CandidateOp> {
       return left.empty() || left[e * column::count + op] ? edge(e).candidate(op) : nullptr;
@@ -645,8 +754,10 @@ void FusedCell::keep(const std::vector<bool>& left) {
   plan_ = std::move(plan);
 }
 
-torch::Tensor FusedCell::forward(const torch::Tensor& x, const torch::Tensor& op_weights, MixedOpPass* pass) {
+torch::Tensor FusedCell::forward(const torch::Tensor& x, const torch::Tensor& op_weights,
+                                 const torch::Tensor& edge_weights, MixedOpPass* pass) {
   mixed_op::Variables variables{{x, op_weights}};
+  const std::size_t edge_weights_place = variables.add(edge_weights);
   std::vector<ConvPlaces> places;
   for_each_conv(*plan_, [&](const StackedConv& conv) {
     places.push_back({variables.add(conv.op->conv().weight), variables.add(conv.op->conv().bias),
@@ -657,7 +768,8 @@ torch::Tensor FusedCell::forward(const torch::Tensor& x, const torch::Tensor& op
 #endif
   TORCH_CHECK(x.is_cpu(), "a fused cell runs on a CPU or, in a build with FLOWDARTS_CUDA, a GPU, found its input on ",
               x.device());
-  const torch::Tensor output = CellFunction::apply(torch::TensorList(variables.tensors), plan_, places, pass);
+  const torch::Tensor output =
+      CellFunction::apply(torch::TensorList(variables.tensors), plan_, places, edge_weights_place, pass);
   ++pass->cell;
   return output;
 }

@@ -17,9 +17,12 @@ class FusedCell : public CandidateCell {
 
   using CandidateCell::forward;
 
-  /// x [B, C, H, W], float32, float64 or bfloat16; op_weights [6, 5]. Returns node 3, [B, C, H, W], channels-last.
-  /// pass->cell is this cell's number and becomes the next one's; dropout and observer are for a CPU.
-  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& op_weights, MixedOpPass* pass);
+  /// x [B, C, H, W], float32, float64 or bfloat16; op_weights [6, 5], each times its edge's weight where edges have
+  /// any; edge_weights [6, 1], of the channels that pass by the ops, or undefined. Returns node 3, [B, C, H, W],
+  /// channels-last. pass->cell is this cell's number and becomes the next one's. Partial channels, dropout and observer
+  /// are for a CPU.
+  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& op_weights, const torch::Tensor& edge_weights,
+                        MixedOpPass* pass);
 
   /// Runs from now on only the ops that are `left`, row by row of the matrix of op weights; empty: all.
   void keep(const std::vector<bool>& left);

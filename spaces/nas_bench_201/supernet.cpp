@@ -108,10 +108,14 @@ torch::Tensor FusedSupernet::forward(const torch::Tensor& images, const std::vec
   check_op_weights(op_weights, spec_);
   pass_.cell = 0;
   const bool looks_inside = pass_.observer || pass_.dropout.rate > 0;
-  if (spec_.partial > 1 || spec_.edge_weights || (looks_inside && !images.is_cpu())) {
+  if (!images.is_cpu() && (spec_.partial > 1 || spec_.edge_weights || looks_inside)) {
     return backbone_->forward(images, unbound(op_weights), &pass_);
   }
-  return backbone_->forward(precision_ == Precision::bf16 ? images.to(torch::kBFloat16) : images, op_weights[0],
+  // A sum of shuffled terms is the shuffled sum: the weights of edges join those of ops, and nodes are shuffled, not
+  // edges.
+  const torch::Tensor weights = spec_.edge_weights ? op_weights[0] * op_weights[1] : op_weights[0];
+  const torch::Tensor passing = spec_.edge_weights && spec_.partial > 1 ? op_weights[1] : torch::Tensor();
+  return backbone_->forward(precision_ == Precision::bf16 ? images.to(torch::kBFloat16) : images, weights, passing,
                             &pass_);
 }
 

@@ -79,7 +79,7 @@ class FusedSupernet : public Supernet {
   [[nodiscard]] std::vector<ArchShape> arch_shapes() const override;
   void set_statistics_updates(bool enabled) override;
   void set_masks(const std::vector<torch::Tensor>& masks) override;
-  // With partial channels or edge weights, and on a GPU in passes that show their candidates or drop out behind skips,
+  // On a GPU with partial channels or edge weights, and in passes that show their candidates or drop out behind skips,
   // the cells run op by op, in float32.
   void set_skip_dropout(const SkipDropout& dropout) override { pass_.dropout = dropout; }
   void set_output_observer(OutputObserver observer) override { pass_.observer = std::move(observer); }

@@ -31,6 +31,9 @@ std::shared_ptr<const Dataset> open_dataset(const DatasetConfig& given) {
     config.path = "/usr/share/datasets/fashion-mnist";
   }
   const bool folder = config.kind == "folder";
+  if (!folder && !config.lists.empty()) {
+    throw InputError("lists of images: found the data set " + config.kind + ", expected folder");
+  }
   if (config.image_size < 0 || config.image_size > max_image_size ||
       (!folder && config.image_size != 0 && config.image_size != 32)) {
     throw InputError("image size " + std::to_string(config.image_size) + ", expected " +

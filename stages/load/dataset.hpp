@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <flowdarts/stages/load/image.hpp>
+#include <flowdarts/stages/load/split.hpp>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -52,6 +54,9 @@ class Dataset {
   /// With skip_corrupt: one line for each thing that was left out when the set was opened.
   [[nodiscard]] const std::vector<std::string>& skipped() const { return facts_.skipped; }
 
+  /// T and V, where the data set was opened with lists that say so.
+  [[nodiscard]] const std::optional<SplitLists>& listed_split() const { return facts_.listed_split; }
+
   /// Whether decode() only copies from memory and never fails.
   [[nodiscard]] virtual bool in_memory() const { return false; }
 
@@ -71,6 +76,7 @@ class Dataset {
     std::uint64_t fingerprint = 0;
     bool skip_corrupt = false;
     std::vector<std::string> skipped;
+    std::optional<SplitLists> listed_split;
   };
   explicit Dataset(Facts facts) : facts_(std::move(facts)) {}
 
@@ -92,6 +98,7 @@ struct DatasetConfig {
   /// Side of the images that reach the network. 0: 32 for CIFAR and MNIST; for a folder the size of its first image if
   /// that is square and at most 64, else 224.
   int image_size = 0;
+  std::filesystem::path lists = {};  ///< of a folder: where the lists of its images are (image_lists.hpp), or empty
 };
 
 /// Opens a data set. Throws InputError naming the file and the reason.

@@ -4,6 +4,7 @@
 #include <flowdarts/stages/load/fingerprint.hpp>
 #include <flowdarts/stages/load/image_file.hpp>
 #include <flowdarts/stages/load/image_folder.hpp>
+#include <flowdarts/stages/load/image_lists.hpp>
 #include <flowdarts/stages/load/read_file.hpp>
 #include <optional>
 
@@ -22,17 +23,7 @@ bool is_image_name(const fs::path& file) {
   return extension == ".jpg" || extension == ".jpeg" || extension == ".png";
 }
 
-struct ImageEntry {
-  std::string path;  // relative to the root
-  std::uintmax_t bytes;
-};
-
-struct FolderListing {
-  std::vector<std::string> class_names;
-  std::vector<ImageEntry> images;
-  std::vector<std::int32_t> labels;
-  std::vector<std::string> skipped;
-};
+using ImageEntry = FolderListing::Entry;
 
 class FolderReader {
  public:
@@ -135,6 +126,51 @@ class ImageFolder final : public Dataset {
   std::vector<ImageEntry> images_;
 };
 
+/// The images that lists name, T's first.
+class ListedImages {
+ public:
+  ListedImages(const fs::path& root, const ImageLists& lists, bool skip_corrupt)
+      : root_(root), skip_corrupt_(skip_corrupt) {
+    listing_.class_names = lists.classes;
+    split_.train = add(lists.train);
+    split_.val = add(lists.val);
+    if (split_.train.empty() || split_.val.empty()) {
+      throw InputError(printable(root) + ": none of the images of " +
+                       std::string(split_.train.empty() ? train_list : val_list) + " is there");
+    }
+  }
+
+  FolderListing& listing() { return listing_; }
+  SplitLists& split() { return split_; }
+
+ private:
+  std::vector<std::int64_t> add(const std::vector<ImageLists::Image>& images) {
+    std::vector<std::int64_t> ids;
+    for (const ImageLists::Image& image : images) {
+      const fs::path file = root_ / image.path;
+      std::error_code error;
+      const bool regular = fs::is_regular_file(file, error);
+      const std::uintmax_t bytes = regular ? fs::file_size(file, error) : 0;
+      if (!regular || error) {
+        std::string line = printable(file) + ": is listed, but " +
+                           (error ? "cannot be read: " + error.message() : std::string("is not a regular file"));
+        if (!skip_corrupt_) throw InputError(line);
+        listing_.skipped.push_back(std::move(line));
+        continue;
+      }
+      ids.push_back(static_cast<std::int64_t>(listing_.images.size()));
+      listing_.images.push_back({image.path, bytes});
+      listing_.labels.push_back(image.label);
+    }
+    return ids;
+  }
+
+  fs::path root_;
+  bool skip_corrupt_;
+  FolderListing listing_;
+  SplitLists split_;
+};
+
 // The first image that can be decoded says which of the two kinds of folder this is.
 ImageGeometry find_geometry(const FolderListing& listing, const DatasetConfig& config) {
   for (const ImageEntry& image : listing.images) {
@@ -157,15 +193,27 @@ ImageGeometry find_geometry(const FolderListing& listing, const DatasetConfig& c
 
 }  // namespace
 
+FolderListing list_image_folder(const fs::path& root, bool skip_corrupt) {
+  std::error_code ignored;
+  if (!fs::is_directory(root, ignored)) {
+    throw InputError(printable(root) + ": is not a folder, expected a folder of class folders");
+  }
+  return FolderReader(root, skip_corrupt).read();
+}
+
 std::shared_ptr<const Dataset> open_image_folder(const DatasetConfig& config) {
   if (config.part != Part::train) {
     throw InputError(printable(config.path) + ": a folder has no test part, expected the path of the test images");
   }
-  std::error_code ignored;
-  if (!fs::is_directory(config.path, ignored)) {
-    throw InputError(printable(config.path) + ": is not a folder, expected a folder of class folders");
+  FolderListing listing;
+  std::optional<SplitLists> split;
+  if (config.lists.empty()) {
+    listing = list_image_folder(config.path, config.skip_corrupt);
+  } else {
+    ListedImages listed(config.path, read_image_lists(config.lists), config.skip_corrupt);
+    listing = std::move(listed.listing());
+    split = std::move(listed.split());
   }
-  FolderListing listing = FolderReader(config.path, config.skip_corrupt).read();
   const ImageGeometry geometry = find_geometry(listing, config);
 
   Fingerprint fingerprint;
@@ -177,9 +225,11 @@ std::shared_ptr<const Dataset> open_image_folder(const DatasetConfig& config) {
     fingerprint.add(listing.images[i].bytes);
     fingerprint.add(static_cast<std::uint64_t>(listing.labels[i]));
   }
+  if (split) fingerprint.add(static_cast<std::uint64_t>(split->train.size()));
   return std::make_shared<ImageFolder>(
       ImageFolder::Facts{config.kind, std::move(listing.class_names), std::move(listing.labels), geometry,
-                         imagenet_normalisation, fingerprint.value(), config.skip_corrupt, std::move(listing.skipped)},
+                         imagenet_normalisation, fingerprint.value(), config.skip_corrupt, std::move(listing.skipped),
+                         std::move(split)},
       config.path, std::move(listing.images));
 }
 

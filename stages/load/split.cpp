@@ -62,6 +62,33 @@ SplitLists stratified_split(std::span<const std::int64_t> ids, std::span<const s
   return lists;
 }
 
+SplitLists stratified_parts(std::span<const std::int64_t> ids, std::span<const std::int32_t> labels,
+                            std::int32_t classes, double train, double val, std::uint64_t seed) {
+  // A sum of two decimal fractions may be above 1 by rounding.
+  if (!(train > 0.0 && val > 0.0 && train + val <= 1.0 + 1e-9)) {
+    throw InputError("split portions " + std::to_string(train) + " and " + std::to_string(val) +
+                     ", expected both above 0 and together at most 1");
+  }
+  SplitLists lists;
+  const auto all = shuffled_classes(ids, labels, classes, seed, Stream::split);
+  for (std::size_t c = 0; c < all.size(); ++c) {
+    const auto size = static_cast<std::int64_t>(all[c].size());
+    const std::int64_t train_size = std::llround(train * static_cast<double>(size));
+    const std::int64_t val_size =
+        std::min<std::int64_t>(std::llround(val * static_cast<double>(size)), size - train_size);
+    if (train_size < 1 || val_size < 1) {
+      throw InputError("split portions " + std::to_string(train) + " and " + std::to_string(val) + " of the " +
+                       std::to_string(size) + " samples of class " + std::to_string(c) +
+                       " leave one part without any, expected at least one of each class in each");
+    }
+    lists.train.insert(lists.train.end(), all[c].begin(), all[c].begin() + train_size);
+    lists.val.insert(lists.val.end(), all[c].begin() + train_size, all[c].begin() + train_size + val_size);
+  }
+  std::ranges::sort(lists.train);
+  std::ranges::sort(lists.val);
+  return lists;
+}
+
 std::vector<std::int64_t> limit_samples(std::span<const std::int64_t> ids, std::span<const std::int32_t> labels,
                                         std::int32_t classes, std::int64_t n, std::uint64_t seed) {
   if (n < 1) throw InputError("limit of " + std::to_string(n) + " samples, expected at least 1");

@@ -79,7 +79,9 @@ TEST_F(Flowdarts, PrintsItsVersionAndHelp) {
                                                     {"info", "--help"},
                                                     {"list", "--help"},
                                                     {"correlate", "--help"},
-                                                    {"report", "--help"}}) {
+                                                    {"report", "--help"},
+                                                    {"data", "--help"},
+                                                    {"data", "split", "--help"}}) {
     const Result help = run(arguments);
     EXPECT_EQ(help.code, 0);
     EXPECT_THAT(help.out, HasSubstr("Usage: flowdarts"));
@@ -425,7 +427,7 @@ TEST_F(Correlates, RefusesWhatIsNoSuchRun) {
 }
 
 TEST_F(Flowdarts, RefusesBadInputInOneLine) {
-  expect_refused({}, "found no command, expected one of list, query, info, correlate, report");
+  expect_refused({}, "found no command, expected one of list, query, info, correlate, report, data");
   expect_refused({"qurey", example}, "unknown command \"qurey\", the nearest known one is \"query\"");
   expect_refused({"--verison"}, "unknown option \"--verison\", the nearest known one is \"--version\"");
   expect_refused({"query"}, "query: ARCH is required");
@@ -441,7 +443,7 @@ TEST_F(Flowdarts, RefusesBadInputInOneLine) {
   expect_refused({"info", "--genotype", example, "--chanels", "8"},
                  "info: unknown option \"--chanels\", the nearest known one is \"--channels\"");
   expect_refused({"info", "--genotype", example, "--channels", "many"},
-                 "info: Could not convert: --channels = many, expected a whole number");
+                 "info: Could not convert: --channels = many, expected a number");
   expect_refused({"info", "--genotype", example, "--channels", "0"}, "channels: found 0, expected 1 to 4096");
   expect_refused({"info", "--genotype", example, "--image-size", "30"},
                  "image size: found 30, expected 4 to 4096, a multiple of 4");
@@ -505,6 +507,63 @@ TEST_F(MovedFlowdarts, ListsTheSearchesOfItsShareFolderByName) {
             "flowdarts-darts-nas-bench-201  darts   nas-bench-201  Softmax, FirstOrder\n"
             "mine                           mine    nas-bench-201  \n");
   EXPECT_EQ(json::parse(run({"list", "--json"}).out), json::parse("[" + darts_ + "," + mine_ + "]"));
+}
+
+TEST_F(Flowdarts, DataSplitWritesListsThatRepeat) {
+  for (int i = 0; i < 40; ++i) {
+    write(folder_ / "data/cat" / (std::to_string(i) + ".jpg"), "x");
+    if (i < 20) write(folder_ / "data/dog" / (std::to_string(i) + ".png"), "x");
+  }
+  const auto split = [&](const std::string& out, const std::string& seed) {
+    return run({"data", "split", "--dataset", "folder", "--data", (folder_ / "data").string(), "--train", "0.10",
+                "--val", "0.05", "--seed", seed, "--out", (folder_ / out).string()});
+  };
+  const Result first = split("lists", "7");
+  EXPECT_EQ(first.code, 0);
+  EXPECT_EQ(first.err, "");
+  EXPECT_THAT(first.out, StartsWith("2 classes, 60 images: T 6, V 3\n"));
+  EXPECT_EQ(read(folder_ / "lists/classes.txt"), "cat\ndog\n");
+  const std::string train = read(folder_ / "lists/train.txt"), val = read(folder_ / "lists/val.txt");
+  EXPECT_EQ(std::ranges::count(train, '\n'), 6);
+  EXPECT_EQ(std::ranges::count(val, '\n'), 3);
+  std::istringstream lines(train + val);
+  std::vector<std::string> all;
+  for (std::string line; std::getline(lines, line);) {
+    EXPECT_TRUE(fs::exists(folder_ / "data" / line)) << line;
+    all.push_back(line);
+  }
+  std::ranges::sort(all);
+  EXPECT_EQ(std::ranges::adjacent_find(all), all.end());
+
+  split("again", "7");
+  EXPECT_EQ(read(folder_ / "again/train.txt"), train);
+  split("other", "8");
+  EXPECT_NE(read(folder_ / "other/train.txt"), train);
+}
+
+TEST_F(Flowdarts, DataSplitRefusesWhatItCannotDo) {
+  write(folder_ / "data/cat/1.jpg", "x");
+  write(folder_ / "data/cat/2.jpg", "x");
+  const std::string data = (folder_ / "data").string(), lists = (folder_ / "lists").string();
+  const auto arguments = [&](const std::string& kind, const std::string& train) {
+    return std::vector<std::string>{"data",    "split", "--dataset", kind,  "--data", data,
+                                    "--train", train,   "--val",     "0.5", "--out",  lists};
+  };
+  expect_refused(arguments("cifar10", "0.5"),
+                 "--dataset: found \"cifar10\", expected \"folder\": lists are of image files");
+  expect_refused(
+      arguments("folder", "0.1"),
+      "split portions 0.100000 and 0.500000 of the 2 samples of class 0 leave one part without any, expected "
+      "at least one of each class in each");
+  expect_refused(arguments("folder", "half"), "data split: Could not convert: --train = half, expected a number");
+  EXPECT_FALSE(fs::exists(lists));
+  EXPECT_EQ(run(arguments("folder", "0.5")).code, 0);
+  const std::string before = read(folder_ / "lists/train.txt");
+  expect_refused(arguments("folder", "0.5"),
+                 "--out: found " + lists + "/classes.txt there already, expected a folder without lists");
+  EXPECT_EQ(read(folder_ / "lists/train.txt"), before);
+  expect_refused({"data"}, "data: found no command, expected one of split");
+  expect_refused({"data", "spilt"}, "data: unknown command \"spilt\", the nearest known one is \"split\"");
 }
 
 TEST_F(MovedFlowdarts, ListNamesAMissingFolderOrABrokenFile) {

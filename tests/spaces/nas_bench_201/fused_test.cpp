@@ -64,13 +64,29 @@ std::vector<Case> cases() {
       {"SkipsAlone", {.channels = 4, .cells = 1, .present = only(column::skip_connect)}},
       {"PoolsAlone", {.channels = 4, .cells = 1, .present = only(column::avg_pool_3x3)}},
       {"OneByOneAlone", {.channels = 4, .cells = 1, .present = only(column::nor_conv_1x1)}},
+      {"HalfOfTheChannels", {.channels = 4, .cells = 2, .partial = 2, .edge_weights = true}},
+      {"QuarterOfTheChannels", {.channels = 16, .cells = 1, .partial = 4, .edge_weights = true}, 2, 12, 20},
+      {"ThirdOfTheChannelsSomeWeightsZero",
+       {.channels = 9, .cells = 1, .partial = 3, .edge_weights = true},
+       3,
+       8,
+       8,
+       /*masked=*/true},
+      {"HalfOfTheChannelsSomeOpsGone",
+       {.channels = 8,
+        .cells = 1,
+        .present = without({{0, 3}, {1, 2}, {1, 3}, {2, 1}, {2, 2}, {2, 3}, {2, 4}, {4, 0}}),
+        .partial = 2,
+        .edge_weights = true}},
+      {"HalfOfTheChannelsEdgesAlike", {.channels = 4, .cells = 1, .partial = 2}},
+      {"AllChannelsEdgesWeighted", {.channels = 4, .cells = 1, .edge_weights = true}},
   };
 }
 
 /// What a pass through a supernet gives.
 struct Pass {
-  torch::Tensor logits, op_weights;
-  std::vector<torch::Tensor> weights;
+  torch::Tensor logits;
+  std::vector<torch::Tensor> arch, weights;  // gradients
 };
 
 torch::Tensor op_weights_of(const Case& c) {
@@ -79,29 +95,35 @@ torch::Tensor op_weights_of(const Case& c) {
   return weights;
 }
 
+std::vector<torch::Tensor> arch_of(const Case& c, at::ScalarType dtype) {
+  std::vector<torch::Tensor> arch{op_weights_of(c).to(dtype).requires_grad_()};
+  if (c.spec.edge_weights) arch.push_back(golden({6, 1}, 0.5).add(0.7).to(dtype).requires_grad_());
+  return arch;
+}
+
 /// The graph of a loss, to be differentiated once or more.
 struct Graph {
-  torch::Tensor op_weights, logits, loss;
+  std::vector<torch::Tensor> arch;  // op weights, edge weights
+  torch::Tensor logits, loss;
 
   Graph(Supernet& supernet, const Case& c, at::ScalarType dtype)
-      : op_weights(op_weights_of(c).to(dtype).requires_grad_()),
+      : arch(arch_of(c, dtype)),
         logits(supernet.forward(
-            golden({c.batch, 3, c.height, c.width}).to(dtype).contiguous(torch::MemoryFormat::ChannelsLast),
-            {op_weights})),
+            golden({c.batch, 3, c.height, c.width}).to(dtype).contiguous(torch::MemoryFormat::ChannelsLast), arch)),
         loss(torch::cross_entropy_loss(logits, torch::arange(c.batch, torch::kInt64).remainder(10))) {}
 };
 
 Pass differentiate(Supernet& supernet, const Graph& graph, bool retain_graph = false) {
   std::vector<torch::Tensor> inputs = supernet.parameters();
-  inputs.push_back(graph.op_weights);
+  const auto parameters = static_cast<std::ptrdiff_t>(inputs.size());
+  inputs.insert(inputs.end(), graph.arch.begin(), graph.arch.end());
   auto gradients = torch::autograd::grad({graph.loss}, inputs, {}, retain_graph, false, /*allow_unused=*/true);
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     if (!gradients[i].defined()) gradients[i] = torch::zeros_like(inputs[i]);
   }
-  Pass pass{.logits = graph.logits.detach(), .op_weights = gradients.back()};
-  gradients.pop_back();
-  pass.weights = std::move(gradients);
-  return pass;
+  return {.logits = graph.logits.detach(),
+          .arch = {gradients.begin() + parameters, gradients.end()},
+          .weights = {gradients.begin(), gradients.begin() + parameters}};
 }
 
 Pass run(Supernet& supernet, const Case& c, at::ScalarType dtype, bool train) {
@@ -114,7 +136,10 @@ Pass run(Supernet& supernet, const Case& c, at::ScalarType dtype, bool train) {
 /// a bias that the next batch norm cancels.
 void expect_close(const Pass& actual, const Pass& expected, double relative) {
   EXPECT_LE(largest(actual.logits - expected.logits), relative * largest(expected.logits));
-  EXPECT_LE(largest(actual.op_weights - expected.op_weights), relative * largest(expected.op_weights) + 1e-300);
+  ASSERT_EQ(actual.arch.size(), expected.arch.size());
+  for (std::size_t m = 0; m < expected.arch.size(); ++m) {
+    EXPECT_LE(largest(actual.arch[m] - expected.arch[m]), relative * largest(expected.arch[m]) + 1e-300) << m;
+  }
   double scale = 0;
   for (const auto& gradient : expected.weights) scale = std::max(scale, largest(gradient));
   for (std::size_t i = 0; i < expected.weights.size(); ++i) {
@@ -125,7 +150,8 @@ void expect_close(const Pass& actual, const Pass& expected, double relative) {
 
 void expect_same_bits(const Pass& actual, const Pass& expected) {
   EXPECT_TRUE(torch::equal(actual.logits, expected.logits));
-  EXPECT_TRUE(torch::equal(actual.op_weights, expected.op_weights));
+  ASSERT_EQ(actual.arch.size(), expected.arch.size());
+  for (std::size_t m = 0; m < expected.arch.size(); ++m) EXPECT_TRUE(torch::equal(actual.arch[m], expected.arch[m]));
   ASSERT_EQ(actual.weights.size(), expected.weights.size());
   for (std::size_t i = 0; i < expected.weights.size(); ++i) {
     EXPECT_TRUE(torch::equal(actual.weights[i], expected.weights[i])) << "parameter " << i;
@@ -210,8 +236,8 @@ TEST(FusedSupernet, GradientsInBfloat16AreAsAccurateAsAutocasts) {
       const testing::Autocast autocast;
       return run(cast, c, torch::kFloat32, true);
     }();
-    alpha += distance({actual.op_weights}, {expected.op_weights});
-    alpha_of_autocast += distance({usual.op_weights}, {expected.op_weights});
+    alpha += distance(actual.arch, expected.arch);
+    alpha_of_autocast += distance(usual.arch, expected.arch);
     weights += distance(actual.weights, expected.weights);
     weights_of_autocast += distance(usual.weights, expected.weights);
   }
@@ -255,9 +281,8 @@ TEST(FusedSupernet, LetsNanThrough) {
 TEST(FusedSupernet, RefusesToBeDifferentiatedTwice) {
   FusedSupernet fused({.channels = 2, .cells = 1});
   const Graph graph(fused, {"", {}}, torch::kFloat32);
-  EXPECT_THROW(
-      torch::autograd::grad({graph.loss}, {graph.op_weights}, {}, /*retain_graph=*/true, /*create_graph=*/true),
-      c10::Error);
+  EXPECT_THROW(torch::autograd::grad({graph.loss}, graph.arch, {}, /*retain_graph=*/true, /*create_graph=*/true),
+               c10::Error);
 }
 
 INSTANTIATE_TEST_SUITE_P(Specs, Fused, ::testing::ValuesIn(cases()),

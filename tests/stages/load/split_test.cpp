@@ -66,6 +66,35 @@ TEST(StratifiedSplit, DividesEveryClassAndIsReproducible) {
   EXPECT_NE(stratified_split(samples.ids, samples.labels, 4, 0.8, 6).train, lists.train);
 }
 
+TEST(StratifiedParts, TakesASmallPartOfEachClass) {
+  const Labelled samples = by_class({1300, 732, 41});  // 10 % and 2.5 %, PC-DARTS' parts of ImageNet
+  const SplitLists lists = stratified_parts(samples.ids, samples.labels, 3, 0.10, 0.025, 5);
+  EXPECT_THAT(class_sizes(lists.train, samples.labels, 3), ElementsAre(130, 73, 4));
+  EXPECT_THAT(class_sizes(lists.val, samples.labels, 3), ElementsAre(33, 18, 1));
+  std::vector<std::int64_t> both;
+  std::ranges::set_intersection(lists.train, lists.val, std::back_inserter(both));
+  EXPECT_TRUE(both.empty());
+  EXPECT_TRUE(std::ranges::is_sorted(lists.train));
+  EXPECT_TRUE(std::ranges::is_sorted(lists.val));
+  EXPECT_EQ(stratified_parts(samples.ids, samples.labels, 3, 0.10, 0.025, 5).val, lists.val);
+  EXPECT_NE(stratified_parts(samples.ids, samples.labels, 3, 0.10, 0.025, 6).val, lists.val);
+  // Portions that make up a whole leave nothing out: 3 halves are 2, and 1 is left.
+  const Labelled odd = by_class({3, 5});
+  expect_partition(stratified_parts(odd.ids, odd.labels, 2, 0.5, 0.5, 1), odd.ids);
+}
+
+TEST(StratifiedParts, RefusesBadPortionsAndClassesWithoutASample) {
+  const Labelled samples = by_class({40, 3});
+  for (const auto& [train, val] : {std::pair{0.0, 0.5}, {0.5, 0.0}, {0.8, 0.3}, {std::nan(""), 0.1}, {-0.1, 0.1}}) {
+    EXPECT_THAT(input_error([&, train = train, val = val] {
+                  (void)stratified_parts(samples.ids, samples.labels, 2, train, val, 1);
+                }),
+                HasSubstr("expected both above 0"));
+  }
+  EXPECT_THAT(input_error([&] { (void)stratified_parts(samples.ids, samples.labels, 2, 0.5, 0.1, 1); }),
+              HasSubstr("of the 3 samples of class 1"));
+}
+
 TEST(Splits, RefuseBadPortionsAndEmptyParts) {
   const Labelled samples = by_class({3});
   for (const double portion : {0.0, 1.0, -0.1, 1.5, std::nan("")}) {
