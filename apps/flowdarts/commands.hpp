@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace flowdarts::app {
 
@@ -52,6 +53,15 @@ struct Correlate {
   bool curve = false;
   bool all_cells = false;
   bool json = false;
+  void declare(CLI::App& command);
+  void run() const;
+};
+
+/// `flowdarts report RUN...`: one page about a search, or about several beside each other.
+struct Report {
+  std::vector<std::string> runs;
+  std::optional<std::string> out;  // else beside the only run's files
+  std::optional<std::string> figures;
   void declare(CLI::App& command);
   void run() const;
 };

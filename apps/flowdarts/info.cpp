@@ -81,10 +81,11 @@ void inform_nas_bench_201(const Info& info, const GenotypeSource& source) {
   const nb201::NetworkCounts counts = count_network(cell, shape);
   const auto table = nb201::BenchmarkTable::shipped();
   if (info.json) {
-    nlohmann::ordered_json object{
-        {"space", nb201::space_name}, {"genotype", to_string(cell)}, {"channels", shape.channels},
-        {"cells", shape.cells},       {"classes", shape.classes},    {"image_size", shape.image_size},
-        {"params", counts.params},    {"macs", counts.macs},         {"collapse", collapse_verdict(cell)}};
+    nlohmann::ordered_json object{{"space", nb201::space_name}, {"genotype", to_string(cell)},
+                                  {"channels", shape.channels}, {"cells", shape.cells},
+                                  {"classes", shape.classes},   {"image_size", shape.image_size},
+                                  {"params", counts.params},    {"macs", counts.macs},
+                                  {"depth", counts.depth},      {"collapse", collapse_verdict(cell)}};
     add_accuracies(object, table, cell);
     std::cout << object.dump(2) << "\n";
     return;
@@ -94,6 +95,7 @@ void inform_nas_bench_201(const Info& info, const GenotypeSource& source) {
             << shape.classes << " classes, images " << shape.image_size << " x " << shape.image_size << "\n";
   print_count("params", counts.params);
   print_count("MACs", counts.macs);
+  print_count("depth", counts.depth);
   print_collapse(collapse_verdict(cell));
   std::cout << "\nTrue test accuracy (NAS-Bench-201, C = 16, N = 5, 200 epochs)\n";
   print_accuracies(table, cell);
@@ -127,6 +129,7 @@ void inform_darts(const Info& info, const GenotypeSource& source) {
                                         {"image_size", image_size},
                                         {"params", counts.params},
                                         {"macs", counts.macs},
+                                        {"depth", counts.depth},
                                         {"auxiliary_params", counts.auxiliary_params},
                                         {"auxiliary_macs", counts.auxiliary_macs},
                                         {"collapse", collapse_verdict(genotype)}};
@@ -139,6 +142,7 @@ void inform_darts(const Info& info, const GenotypeSource& source) {
             << image_size << " x " << image_size << "\n";
   print_count("params", counts.params);
   print_count("MACs", counts.macs);
+  print_count("depth", counts.depth);
   std::cout << "\nAuxiliary classifier, in training alone\n";
   print_count("params", counts.auxiliary_params);
   print_count("MACs", counts.auxiliary_macs);
@@ -169,6 +173,7 @@ void inform_mobilenet(const Info& info, const GenotypeSource& source) {
                                         {"image_size", shape.image_size},
                                         {"params", counts.params},
                                         {"macs", counts.macs},
+                                        {"depth", counts.depth},
                                         {"proxyless", to_proxyless(genotype)},
                                         {"timm", to_timm(genotype, shape.widths)},
                                         {"collapse", collapse_verdict(genotype)}};
@@ -181,6 +186,7 @@ void inform_mobilenet(const Info& info, const GenotypeSource& source) {
             << shape.image_size << "\n";
   print_count("params", counts.params);
   print_count("MACs", counts.macs);
+  print_count("depth", counts.depth);
   print_collapse(collapse_verdict(genotype));
 }
 
@@ -191,7 +197,7 @@ void Info::declare(CLI::App& command) {
                      "Search space: nas-bench-201, darts or mobilenet; if not given, the genotype's own");
   command
       .add_option(
-          "--genotype", genotype,
+          "GENOTYPE,--genotype", genotype,
           "Architecture string, Genotype(...) text of a genotypes.py, layer string, run directory or genotype.json")
       ->required();
   command.add_option("--stem", stem, "DARTS: layers before the cells, cifar (the default) or imagenet");

@@ -71,12 +71,15 @@ int run(int argc, char** argv) {
   app::Query query;
   app::Info info;
   app::Correlate correlate;
+  app::Report report;
   app::DataSplit data_split;
   auto* list_command = program.add_subcommand("list", "The search programs that were built");
   auto* query_command = program.add_subcommand("query", "The true accuracies of a NAS-Bench-201 cell and their ranks");
-  auto* info_command = program.add_subcommand("info", "Parameters, MACs and a drawing of a cell's network");
+  auto* info_command = program.add_subcommand("info", "Parameters, MACs, depth and a drawing of a cell's network");
   auto* correlate_command =
       program.add_subcommand("correlate", "How well a search on NAS-Bench-201 ranked the ops of each edge");
+  auto* report_command =
+      program.add_subcommand("report", "A page about a search, or several: cells, ops, curves, configuration");
   auto* data_command = program.add_subcommand("data", "Lists of images");
   auto* split_command =
       data_command->add_subcommand("split", "Choose T and V from a folder of images, as lists of files");
@@ -85,6 +88,7 @@ int run(int argc, char** argv) {
   query.declare(*query_command);
   info.declare(*info_command);
   correlate.declare(*correlate_command);
+  report.declare(*report_command);
   data_split.declare(*split_command);
   try {
     program.parse(argc, argv);
@@ -97,6 +101,7 @@ int run(int argc, char** argv) {
   if (query_command->parsed()) query.run();
   if (info_command->parsed()) info.run();
   if (correlate_command->parsed()) correlate.run();
+  if (report_command->parsed()) report.run();
   if (split_command->parsed()) data_split.run();
   if (!std::cout.flush()) throw RunError("cannot write to standard output");
   return 0;

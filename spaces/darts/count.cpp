@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <flowdarts/spaces/darts/count.hpp>
 #include <flowdarts/spaces/support/error.hpp>
 #include <string>
@@ -110,6 +111,50 @@ NetworkCounts count(const Spec& spec, const std::vector<CellPlace>& places, Laye
   return counts;
 }
 
+/// Convolutions in a row in an op.
+std::int64_t depth_of(Op op, int stride) {
+  switch (op) {
+    case Op::none:
+    case Op::max_pool_3x3:
+    case Op::avg_pool_3x3:
+      return 0;
+    case Op::skip_connect:
+      return stride == 2 ? 1 : 0;
+    case Op::sep_conv_3x3:
+    case Op::sep_conv_5x5:
+    case Op::sep_conv_7x7:
+      return 4;
+    case Op::dil_conv_3x3:
+    case Op::dil_conv_5x5:
+    case Op::conv_7x1_1x7:
+      return 2;
+  }
+  return 0;
+}
+
+/// Convolutions and linear layers on the longest path through a network.
+std::int64_t depth(const Genotype& genotype, const std::vector<CellPlace>& places, Stem stem) {
+  // Of the outputs of the cell before the previous one and of the previous one; with the ImageNet stem its second part
+  // is three convolutions deep, its first two.
+  std::int64_t prev_prev = stem == Stem::cifar ? 1 : 2, prev = stem == Stem::cifar ? 1 : 3;
+  for (const CellPlace& place : places) {
+    const Cell& cell = place.reduction ? genotype.reduce : genotype.normal;
+    std::vector<std::int64_t> states{prev_prev + 1, prev + 1};  // behind the cell's own convolutions of its inputs
+    for (std::size_t i = 0; i < cell.inputs.size(); i += 2) {
+      std::int64_t node = 0;
+      for (const Input& input : {cell.inputs[i], cell.inputs[i + 1]}) {
+        const int stride = place.reduction && input.state < input_states ? 2 : 1;
+        node = std::max(node, states[static_cast<std::size_t>(input.state)] + depth_of(input.op, stride));
+      }
+      states.push_back(node);
+    }
+    prev_prev = prev;
+    prev = 0;
+    for (const int state : cell.concat) prev = std::max(prev, states[static_cast<std::size_t>(state)]);
+  }
+  return prev + 1;
+}
+
 }  // namespace
 
 NetworkCounts count_network(const Genotype& genotype, const NetworkSpec& spec, int image_size) {
@@ -122,6 +167,7 @@ NetworkCounts count_network(const Genotype& genotype, const NetworkSpec& spec, i
                 layers.op(op, place.channels, place.reduction && state < input_states ? 2 : 1, pixels);
               }
             });
+  counts.depth = depth(genotype, places, spec.stem);
   if (spec.auxiliary) {
     const std::int64_t in = places[static_cast<std::size_t>(auxiliary_cell(spec.cells))].channels_out;
     Layers head;

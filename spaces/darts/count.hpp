@@ -14,6 +14,7 @@ struct NetworkCounts {
   std::int64_t params = 0;
   std::int64_t macs = 0;
   std::int64_t macs_plus_bias = 0;  // plus one for each output element of a layer with a bias
+  std::int64_t depth = 0;  // convolutions and linear layers on the longest path from image to logits; not of a supernet
   std::vector<std::int64_t> cell_params;
   std::int64_t auxiliary_params = 0;
   std::int64_t auxiliary_macs = 0;

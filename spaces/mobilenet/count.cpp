@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <flowdarts/spaces/mobilenet/count.hpp>
 #include <flowdarts/spaces/support/error.hpp>
 #include <string>
@@ -88,10 +89,13 @@ NetworkCounts count(const NetworkShape& shape, const F& add_layer) {
 }  // namespace
 
 NetworkCounts count_network(const Genotype& genotype, const NetworkShape& shape) {
-  return count(shape, [&](Counter& counter, std::size_t layer) {
+  NetworkCounts counts = count(shape, [&](Counter& counter, std::size_t layer) {
     const Op op = genotype.ops[layer];
     if (op != Op::skip) counter.mbconv(kernel_of(op), expansion_of(op));
   });
+  // Stem, the two convolutions of the fixed block, three of each layer that is there, head, classifier.
+  counts.depth = 1 + 2 + 3 * (layer_count - std::ranges::count(genotype.ops, Op::skip)) + 1 + 1;
+  return counts;
 }
 
 NetworkCounts count_supernet(const NetworkShape& shape) {

@@ -21,6 +21,7 @@ struct NetworkShape {
 struct NetworkCounts {
   std::int64_t params = 0;
   std::int64_t macs = 0;
+  std::int64_t depth = 0;  // convolutions and linear layers on the longest path from image to logits; not of a supernet
   std::vector<std::int64_t> block_params;  // of the fixed block and each of the 21 layers
 };
 

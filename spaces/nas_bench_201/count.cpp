@@ -1,6 +1,8 @@
 #include <algorithm>
+#include <array>
 #include <flowdarts/spaces/nas_bench_201/count.hpp>
 #include <flowdarts/spaces/support/error.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -54,12 +56,29 @@ NetworkCounts count(const CellConvs& convs, const NetworkShape& shape, const Sup
   return counts;
 }
 
+/// Convolutions on the longest path from a cell's input to its output that is not cut by a `none`; 0 where there is no
+/// path: then what reaches the output is a zero.
+std::int64_t cell_depth(const Genotype& genotype) {
+  std::array<std::optional<std::int64_t>, node_count> depths{0};
+  for (std::size_t i = 0; i < edges.size(); ++i) {
+    const Op op = genotype.ops[i];
+    const auto from = depths[static_cast<std::size_t>(edges[i].from)];
+    if (op == Op::none || !from) continue;
+    auto& to = depths[static_cast<std::size_t>(edges[i].to)];
+    to = std::max(to.value_or(0), *from + (op == Op::nor_conv_1x1 || op == Op::nor_conv_3x3 ? 1 : 0));
+  }
+  return depths.back().value_or(0);
+}
+
 }  // namespace
 
 NetworkCounts count_network(const Genotype& genotype, const NetworkShape& shape) {
-  return count({.conv_1x1 = std::ranges::count(genotype.ops, Op::nor_conv_1x1),
-                .conv_3x3 = std::ranges::count(genotype.ops, Op::nor_conv_3x3)},
-               shape, {.conv_bias = false, .affine_ops = true, .affine_last_bn = true});
+  NetworkCounts counts = count({.conv_1x1 = std::ranges::count(genotype.ops, Op::nor_conv_1x1),
+                                .conv_3x3 = std::ranges::count(genotype.ops, Op::nor_conv_3x3)},
+                               shape, {.conv_bias = false, .affine_ops = true, .affine_last_bn = true});
+  // Stem, three stages of cells, two convolutions in each of the two residual blocks, classifier.
+  counts.depth = 1 + 3 * shape.cells * cell_depth(genotype) + 2 * 2 + 1;
+  return counts;
 }
 
 NetworkCounts count_supernet(const NetworkShape& shape, const SupernetVariant& variant) {

@@ -29,6 +29,7 @@ struct NetworkCounts {
   std::int64_t params = 0;
   std::int64_t macs = 0;
   std::int64_t macs_plus_bias = 0;  // plus one for each output element of a layer with a bias: the benchmark's "FLOP"
+  std::int64_t depth = 0;  // convolutions and linear layers on the longest path from image to logits; not of a supernet
   std::vector<std::int64_t> block_params;  // of each cell and residual block, in order
 };
 

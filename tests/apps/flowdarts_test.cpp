@@ -79,6 +79,7 @@ TEST_F(Flowdarts, PrintsItsVersionAndHelp) {
                                                     {"info", "--help"},
                                                     {"list", "--help"},
                                                     {"correlate", "--help"},
+                                                    {"report", "--help"},
                                                     {"data", "--help"},
                                                     {"data", "split", "--help"}}) {
     const Result help = run(arguments);
@@ -145,8 +146,17 @@ TEST_F(Flowdarts, InfoCountsAndDraws) {
   EXPECT_THAT(result.out, HasSubstr("C = 16, N = 5, 10 classes, images 32 x 32\n"
                                     "params              802,426\n"
                                     "MACs            113,951,360\n"
+                                    "depth                    36\n"
                                     "\nCollapse no: 3 of 6 ops without parameters (skip_connect 2, avg_pool_3x3 1)\n"));
   EXPECT_THAT(result.out, HasSubstr("cifar10           93.6600 %   rank   258 of 15625\n"));
+}
+
+TEST_F(Flowdarts, InfoTakesTheGenotypeWithOrWithoutItsOption) {
+  const Result result = run({"info", example});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(result.out, run({"info", "--genotype", example}).out);
+  write(folder_ / "run/genotype.json", json{{"space", "nas-bench-201"}, {"genotype", example}}.dump());
+  EXPECT_EQ(run({"info", (folder_ / "run").string()}).out, result.out);
 }
 
 TEST_F(Flowdarts, InfoPrintsOneJsonObject) {
@@ -157,6 +167,7 @@ TEST_F(Flowdarts, InfoPrintsOneJsonObject) {
   const json object = json::parse(result.out);
   EXPECT_EQ(object.at("params"), 11446);
   EXPECT_EQ(object.at("macs"), 1503392);
+  EXPECT_EQ(object.at("depth"), 15);
   EXPECT_EQ(object.at("collapse").at("collapsed"), false);
   EXPECT_EQ(object.at("collapse").at("counts"), (json{{"none", 1}, {"skip_connect", 1}, {"avg_pool_3x3", 1}}));
   const json other =
@@ -180,12 +191,14 @@ TEST_F(Flowdarts, InfoReadsGenotypesOfTheDartsSpace) {
   EXPECT_THAT(result.out, HasSubstr("3  = skip_connect  ◀──────●    │    │    │    │\n"));
   EXPECT_THAT(result.out, HasSubstr("cifar stem, C = 36, L = 20, 10 classes, images 32 x 32\n"
                                     "params            3,349,342\n"
-                                    "MACs            528,359,040\n"));
+                                    "MACs            528,359,040\n"
+                                    "depth                   130\n"));
   EXPECT_THAT(result.out, EndsWith("\nCollapse no: 2 of 8 ops without parameters (skip_connect 2)\n"));
   json object =
       json::parse(run({"info", "--space", "darts", "--genotype", darts_v2, "--stem", "imagenet", "--json"}).out);
   EXPECT_EQ(object.at("params"), 4718752);
   EXPECT_EQ(object.at("macs"), 529911552);
+  EXPECT_EQ(object.at("depth"), 90);
   EXPECT_EQ(object.at("auxiliary_params"), 1260776);
   // A run directory says which space it is of.
   write(folder_ / "run/genotype.json", json{{"space", "darts"}, {"genotype", object.at("genotype")}}.dump());
@@ -204,6 +217,7 @@ TEST_F(Flowdarts, InfoReadsGenotypesOfTheMobileNetLikeSpace) {
                                     "images 224 x 224\n"
                                     "params            4,882,184\n"
                                     "MACs            446,014,976\n"
+                                    "depth                    62\n"
                                     "\nCollapse no: 2 of 21 ops without parameters (skip 2)\n"));
   write(folder_ / "run/genotype.json", json{{"space", "mobilenet"}, {"genotype", layers}}.dump());
   const json object = json::parse(
@@ -211,6 +225,7 @@ TEST_F(Flowdarts, InfoReadsGenotypesOfTheMobileNetLikeSpace) {
           .out);
   EXPECT_EQ(object.at("params"), 4872384);
   EXPECT_EQ(object.at("macs"), 423623936);
+  EXPECT_EQ(object.at("depth"), 62);
   EXPECT_EQ(object.at("timm").at(1), (json{"ir_r1_k3_s2_e6_c24", "ir_r1_k3_s1_e3_c24"}));
   EXPECT_EQ(object.at("proxyless").at(2), "Zero");
 }
@@ -412,7 +427,7 @@ TEST_F(Correlates, RefusesWhatIsNoSuchRun) {
 }
 
 TEST_F(Flowdarts, RefusesBadInputInOneLine) {
-  expect_refused({}, "found no command, expected one of list, query, info, correlate, data");
+  expect_refused({}, "found no command, expected one of list, query, info, correlate, report, data");
   expect_refused({"qurey", example}, "unknown command \"qurey\", the nearest known one is \"query\"");
   expect_refused({"--verison"}, "unknown option \"--verison\", the nearest known one is \"--version\"");
   expect_refused({"query"}, "query: ARCH is required");

@@ -78,6 +78,26 @@ TEST(NetworkCounts, FollowTheLayersOfHandMadeOps) {
   EXPECT_EQ(counts.params, stem + inputs + conv + separable + linear);
   EXPECT_EQ(counts.macs, 27 * 6 * 64 + 2 * 24 * 64 + 7 * 16 * 32 + 7 * 16 * 16 + 2 * (49 * 4 + 16) * 16 + 12);
   EXPECT_EQ(counts.auxiliary_params, 0);
+  EXPECT_EQ(counts.depth, 1 + 1 + 4 + 1) << "stem, an input, two separable convolutions, linear";
+}
+
+// DARTS_V2: a normal cell is an input's convolution, a separable op of four and a dilated one of two; a reduction cell
+// an input's convolution alone, as its ops have none (its skips read nodes, at stride 1).
+TEST(NetworkCounts, FollowTheLongestPathThroughTheCells) {
+  const Genotype genotype = parse_genotype(
+      "Genotype(normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), ('sep_conv_3x3', 1), "
+      "('sep_conv_3x3', 1), ('skip_connect', 0), ('skip_connect', 0), ('dil_conv_3x3', 2)], normal_concat=range(2, 6), "
+      "reduce=[('max_pool_3x3', 0), ('max_pool_3x3', 1), ('skip_connect', 2), ('max_pool_3x3', 1), ('max_pool_3x3', "
+      "0), "
+      "('skip_connect', 2), ('skip_connect', 2), ('max_pool_3x3', 1)], reduce_concat=range(2, 6))");
+  EXPECT_EQ(count_network(genotype).depth, 1 + 18 * 7 + 2 * 1 + 1);
+  EXPECT_EQ(count_network(genotype, imagenet_network, 224).depth, 3 + 12 * 7 + 2 * 1 + 1);
+  // A skip at stride 2 is a convolution; the strongest path into the second reduction cell passes the cell before it.
+  const Genotype skips = parse_genotype(
+      "Genotype(normal=[('skip_connect', 0), ('max_pool_3x3', 0)], normal_concat=[2], "
+      "reduce=[('skip_connect', 0), ('max_pool_3x3', 0)], reduce_concat=[2])");
+  // Cells 1 and 2 of three reduce. Behind cell 0: 2; cell 1: 1 + 1 + 1; cell 2: that of cell 0 + 2.
+  EXPECT_EQ(count_network(skips, {.channels = 4, .cells = 3, .auxiliary = false}).depth, 2 + 2 + 1);
 }
 
 TEST(NetworkCounts, DoNotDependOnNone) {

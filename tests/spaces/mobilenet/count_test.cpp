@@ -40,6 +40,10 @@ TEST(MobilenetCounts, OfTheSmallestNetworkAreThoseWrittenByHand) {
   EXPECT_EQ(counts.macs, 27 + 10 + 21 * 33 + 1 + 8);
   EXPECT_EQ(counts.block_params.front(), 14);
   EXPECT_EQ(counts.block_params.back(), 47);
+  EXPECT_EQ(counts.depth, 1 + 2 + 21 * 3 + 1 + 1);
+  Genotype shallow;
+  shallow.ops[1] = shallow.ops[20 - 1] = Op::skip;
+  EXPECT_EQ(count_network(shallow).depth, 1 + 2 + 19 * 3 + 1 + 1);
 }
 
 TEST(MobilenetCounts, StrideOfTheStemChangesMacsAlone) {

@@ -53,6 +53,18 @@ TEST(NetworkCounts, AreLinearInTheConvolutionsOfTheCell) {
   }
 }
 
+// Stem, fifteen cells, two residual blocks of two convolutions, linear.
+TEST(NetworkCounts, FollowTheLongestPathThroughTheCells) {
+  const auto depth = [](const char* text) { return count_network(parse_genotype(text)).depth; };
+  EXPECT_EQ(depth("|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|nor_conv_3x3~0|none~1|nor_conv_3x3~2|"),
+            1 + 15 * 3 + 4 + 1);
+  EXPECT_EQ(depth("|nor_conv_3x3~0|+|skip_connect~0|none~1|+|none~0|nor_conv_3x3~1|nor_conv_1x1~2|"),
+            1 + 15 * 2 + 4 + 1);
+  EXPECT_EQ(depth("|none~0|+|none~0|nor_conv_3x3~1|+|avg_pool_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|"), 1 + 0 + 4 + 1)
+      << "nothing reaches nodes 1 and 2";
+  EXPECT_EQ(depth("|nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|none~2|"), 1 + 0 + 4 + 1);
+}
+
 TEST(NetworkCounts, KnowTheSupernetWithoutAffineLastBatchNorm) {
   EXPECT_EQ(count_supernet({}, {.conv_bias = true, .affine_last_bn = false}).params, 1692698);
 }
