@@ -6,11 +6,9 @@
 #include <cstdint>
 #include <flowdarts/spaces/nas_bench_201/benchmark_table.hpp>
 #include <flowdarts/spaces/nas_bench_201/genotype.hpp>
-#include <flowdarts/spaces/support/error.hpp>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
-#include <string_view>
 
 namespace flowdarts::app {
 
@@ -56,32 +54,8 @@ struct Correlate {
   void run() const;
 };
 
-/// What was given as a genotype: a text, or the content of a genotype.json.
-struct GenotypeSource {
-  std::string text;
-  std::string file;  // empty: the text was the argument itself
-};
-
-/// A genotype's text, a genotype.json or a run directory that holds one: whatever of them exists, else the text.
-GenotypeSource genotype_source(const std::string& argument);
-
-/// The space that a genotype itself speaks of; NAS-Bench-201 where it does not say.
-std::string_view space_of(const GenotypeSource& source);
-
-/// The genotype of a source, read with a space's parse_genotype or from_json.
-template <class Parse, class FromJson>
-auto read_genotype(const GenotypeSource& source, const Parse& parse, const FromJson& from_json) {
-  if (source.file.empty()) return parse(source.text);
-  try {
-    return from_json(source.text);
-  } catch (const InputError& reason) {
-    throw InputError(source.file + ": " + reason.what());
-  }
-}
-
-/// A NAS-Bench-201 cell from such an argument.
+/// A NAS-Bench-201 cell from its text, a genotype.json or a run directory.
 nas_bench_201::Genotype genotype_from(const std::string& argument);
-nas_bench_201::Genotype genotype_from(const GenotypeSource& source);
 
 /// Adds each data set's accuracy under its name and the rank under "rank_" + name.
 void add_accuracies(nlohmann::ordered_json& object, const nas_bench_201::BenchmarkTable& table,

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "commands.hpp"
+#include "hand_over.hpp"
 
 namespace {
 
@@ -56,6 +57,7 @@ int fail(std::string message, int code) {
 }
 
 int run(int argc, char** argv) {
+  app::hand_over(argc, argv);
   CLI::App program("Differentiable neural architecture search: what was built, and what is known about a cell.",
                    "flowdarts");
   program.set_version_flag("--version", std::string("flowdarts ") + version_text);
@@ -69,6 +71,9 @@ int run(int argc, char** argv) {
   auto* info_command = program.add_subcommand("info", "Parameters, MACs and a drawing of a cell's network");
   auto* correlate_command =
       program.add_subcommand("correlate", "How well a search on NAS-Bench-201 ranked the ops of each edge");
+  for (const app::HandedOver& command : app::handed_over) {
+    program.add_subcommand(std::string(command.name), std::string(command.help));
+  }
   list.declare(*list_command);
   query.declare(*query_command);
   info.declare(*info_command);

@@ -410,7 +410,7 @@ TEST_F(Correlates, RefusesWhatIsNoSuchRun) {
 }
 
 TEST_F(Flowdarts, RefusesBadInputInOneLine) {
-  expect_refused({}, "found no command, expected one of list, query, info, correlate");
+  expect_refused({}, "found no command, expected one of list, query, info, correlate, train");
   expect_refused({"qurey", example}, "unknown command \"qurey\", the nearest known one is \"query\"");
   expect_refused({"--verison"}, "unknown option \"--verison\", the nearest known one is \"--version\"");
   expect_refused({"query"}, "query: ARCH is required");
@@ -490,6 +490,20 @@ TEST_F(MovedFlowdarts, ListsTheSearchesOfItsShareFolderByName) {
             "flowdarts-darts-nas-bench-201  darts   nas-bench-201  Softmax, FirstOrder\n"
             "mine                           mine    nas-bench-201  \n");
   EXPECT_EQ(json::parse(run({"list", "--json"}).out), json::parse("[" + darts_ + "," + mine_ + "]"));
+}
+
+TEST_F(MovedFlowdarts, HandsACommandOverToItsProgram) {
+  const Result missing = run({"train", "--help"});
+  EXPECT_EQ(missing.code, 1);
+  const std::string program = (fs::canonical(folder_) / "bin/flowdarts-train").string();
+  EXPECT_EQ(missing.err, "flowdarts: train: cannot run " + program + ": No such file or directory\n");
+
+  write(program, "#!/bin/sh\necho \"$@\"\nexit 7\n");
+  fs::permissions(program, fs::perms::owner_all);
+  const Result result = run({"train", "--epochs", "two words"});
+  EXPECT_EQ(result.code, 7);
+  EXPECT_EQ(result.out, "--epochs two words\n");
+  EXPECT_THAT(run({"--help"}).out, HasSubstr("train"));
 }
 
 TEST_F(MovedFlowdarts, ListNamesAMissingFolderOrABrokenFile) {
