@@ -4,6 +4,7 @@
 
 #include <CLI/App.hpp>
 #include <cstdint>
+#include <flowdarts/pipeline/run_directory/checkpoint.hpp>
 #include <flowdarts/spaces/nas_bench_201/benchmark_table.hpp>
 #include <flowdarts/spaces/nas_bench_201/genotype.hpp>
 #include <nlohmann/json_fwd.hpp>
@@ -53,6 +54,26 @@ struct Correlate {
   void declare(CLI::App& command);
   void run() const;
 };
+
+/// `flowdarts export RUN`: what was found, in files that others read. Also the command line of flowdarts-export, which
+/// does all that needs LibTorch.
+struct Export {
+  std::string source;                            // a run directory or a checkpoint
+  std::optional<std::string> onnx, safetensors;  // files to write
+  bool genotype_text = false;
+  bool supernet = false;
+  bool fold_bn = false, features = false;  // of the ONNX file
+  void declare(CLI::App& command);
+  /// Throws InputError where options do not fit one another.
+  void check() const;
+  /// Whether the genotype is all that is asked for.
+  [[nodiscard]] bool is_text_alone() const { return !onnx && !safetensors; }
+  /// Prints the genotype where that is asked for.
+  void print_text() const;
+};
+
+/// A checkpoint, or the newest of a run directory; another process may be writing there. Throws InputError.
+Checkpoint checkpoint_of(const std::string& source);
 
 /// A NAS-Bench-201 cell from its text, a genotype.json or a run directory.
 nas_bench_201::Genotype genotype_from(const std::string& argument);

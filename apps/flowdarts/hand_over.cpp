@@ -16,6 +16,10 @@ void hand_over(int argc, char** argv) {
   if (argc < 2 || std::ranges::find(handed_over, std::string_view(argv[1]), &HandedOver::name) == handed_over.end()) {
     return;
   }
+  become_command(argc, argv);
+}
+
+void become_command(int argc, char** argv) {
   const std::string command = argv[1];
   const std::string program =
       (std::filesystem::read_symlink("/proc/self/exe").parent_path() / ("flowdarts-" + command)).string();

@@ -21,4 +21,7 @@ inline constexpr std::array handed_over{
 /// "flowdarts NAME"; else returns. Throws RunError where the program is missing.
 void hand_over(int argc, char** argv);
 
+/// Becomes the program flowdarts-NAME of the command in argv[1], as hand_over() does.
+[[noreturn]] void become_command(int argc, char** argv);
+
 }  // namespace flowdarts::app

@@ -66,11 +66,14 @@ int run(int argc, char** argv) {
   app::Query query;
   app::Info info;
   app::Correlate correlate;
+  app::Export exported;
   auto* list_command = program.add_subcommand("list", "The search programs that were built");
   auto* query_command = program.add_subcommand("query", "The true accuracies of a NAS-Bench-201 cell and their ranks");
   auto* info_command = program.add_subcommand("info", "Parameters, MACs and a drawing of a cell's network");
   auto* correlate_command =
       program.add_subcommand("correlate", "How well a search on NAS-Bench-201 ranked the ops of each edge");
+  auto* export_command =
+      program.add_subcommand("export", "ONNX, safetensors or text of what a search or a training has found");
   for (const app::HandedOver& command : app::handed_over) {
     program.add_subcommand(std::string(command.name), std::string(command.help));
   }
@@ -78,6 +81,7 @@ int run(int argc, char** argv) {
   query.declare(*query_command);
   info.declare(*info_command);
   correlate.declare(*correlate_command);
+  exported.declare(*export_command);
   try {
     program.parse(argc, argv);
   } catch (const CLI::Success& help) {
@@ -89,6 +93,11 @@ int run(int argc, char** argv) {
   if (query_command->parsed()) query.run();
   if (info_command->parsed()) info.run();
   if (correlate_command->parsed()) correlate.run();
+  if (export_command->parsed()) {
+    exported.check();
+    if (!exported.is_text_alone()) app::become_command(argc, argv);
+    exported.print_text();
+  }
   if (!std::cout.flush()) throw RunError("cannot write to standard output");
   return 0;
 }

@@ -208,12 +208,16 @@ class CheckpointStore {
   std::filesystem::path save(std::int64_t epoch, std::int64_t step, const Checkpoint& checkpoint) const;
 
   /// The newest that is complete. Throws InputError where there is none, saying what was wrong with the newest.
-  Loaded load_newest() const;
+  Loaded load_newest() const { return load_newest(folder_); }
+  /// The same of a folder that another process may be writing to: nothing in it is touched.
+  static Loaded load_newest(const std::filesystem::path& folder);
 
   /// Oldest first; other files are not listed.
-  std::vector<Entry> list() const;
+  std::vector<Entry> list() const { return list(folder_); }
 
  private:
+  static std::vector<Entry> list(const std::filesystem::path& folder);
+
   std::filesystem::path folder_;
   std::size_t keep_newest_;
   FileCalls calls_;

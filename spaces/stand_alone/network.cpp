@@ -12,12 +12,7 @@ StandAloneNetwork::Network make(const nas_bench_201::Genotype& genotype, const S
 }
 
 StandAloneNetwork::Network make(const darts::Genotype& genotype, const StandAloneSpec& spec) {
-  return std::make_shared<darts::Network>(genotype, darts::NetworkSpec{.channels = spec.channels,
-                                                                       .cells = spec.cells,
-                                                                       .classes = spec.classes,
-                                                                       .stem = spec.stem,
-                                                                       .auxiliary = spec.auxiliary,
-                                                                       .auxiliary_norm = spec.auxiliary_norm});
+  return std::make_shared<darts::Network>(genotype, darts_spec(spec));
 }
 
 StandAloneNetwork::Network make(const mobilenet::Genotype& genotype, const StandAloneSpec& spec) {

@@ -63,15 +63,6 @@ void read_value(const Json& value, darts::Stem& stem) {
   throw InputError("found " + quote(found) + ", expected \"cifar\" or \"imagenet\"");
 }
 
-darts::NetworkSpec darts_spec(const StandAloneSpec& spec) {
-  return {.channels = spec.channels,
-          .cells = spec.cells,
-          .classes = spec.classes,
-          .stem = spec.stem,
-          .auxiliary = spec.auxiliary,
-          .auxiliary_norm = spec.auxiliary_norm};
-}
-
 StandAloneCounts count(const nas_bench_201::Genotype& genotype, const StandAloneSpec& spec) {
   const auto counts = count_network(
       genotype,
@@ -99,6 +90,15 @@ StandAloneCounts count(const mobilenet::Genotype& genotype, const StandAloneSpec
 }
 
 }  // namespace
+
+darts::NetworkSpec darts_spec(const StandAloneSpec& spec) {
+  return {.channels = spec.channels,
+          .cells = spec.cells,
+          .classes = spec.classes,
+          .stem = spec.stem,
+          .auxiliary = spec.auxiliary,
+          .auxiliary_norm = spec.auxiliary_norm};
+}
 
 StandAloneSpec paper_spec(std::string_view space, darts::Stem stem) {
   if (space == nas_bench_201::space_name) return {};

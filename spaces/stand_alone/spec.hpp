@@ -32,6 +32,9 @@ struct StandAloneSpec {
 /// The network that the space's papers evaluate; of DARTS the one of the stem. Throws InputError for another space.
 StandAloneSpec paper_spec(std::string_view space, darts::Stem stem = darts::Stem::cifar);
 
+/// What a DARTS network reads of it.
+darts::NetworkSpec darts_spec(const StandAloneSpec& spec);
+
 /// An architecture and what surrounds it: all that a network is built from.
 struct StandAlone {
   Architecture architecture;
