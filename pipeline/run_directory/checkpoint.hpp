@@ -209,15 +209,14 @@ class CheckpointStore {
 
   /// The newest that is complete. Throws InputError where there is none, saying what was wrong with the newest.
   Loaded load_newest() const { return load_newest(folder_); }
-  /// The same of a folder that another process may be writing to: nothing in it is touched.
-  static Loaded load_newest(const std::filesystem::path& folder);
-
   /// Oldest first; other files are not listed.
   std::vector<Entry> list() const { return list(folder_); }
 
- private:
+  // The same of a folder that another process may be writing to: nothing is removed.
+  static Loaded load_newest(const std::filesystem::path& folder);
   static std::vector<Entry> list(const std::filesystem::path& folder);
 
+ private:
   std::filesystem::path folder_;
   std::size_t keep_newest_;
   FileCalls calls_;
