@@ -31,13 +31,22 @@ void write_tensors(const std::string& file, const Weights& weights, const std::m
   write(file, to_safetensors(weights, batch_counters(weights), facts));
 }
 
-void write_trained(const app::Export& asked) {
+/// The name of the data set that a run was trained on.
+std::string data_set_of(const Checkpoint& checkpoint) {
+  const auto found = std::ranges::find(checkpoint.identity(), "--dataset", &Identity::value_type::first);
+  return found == checkpoint.identity().end() ? "" : found->second;
+}
+
+void write_trained(const app::Export& asked, const Checkpoint& checkpoint) {
   const TrainedNetwork trained = load_trained(asked.source);
   const Weights weights = weights_of(trained.network.module());
   const Architecture& architecture = trained.description.architecture;
-  const std::vector<std::pair<std::string, std::string>> facts{{"space", std::string(space_of(architecture))},
-                                                               {"genotype", to_string(architecture)},
-                                                               {"epochs", std::to_string(trained.epoch)}};
+  const std::vector<std::pair<std::string, std::string>> facts{
+      {"space", std::string(space_of(architecture))},
+      {"genotype", to_string(architecture)},
+      {"epochs", std::to_string(trained.epoch)},
+      {"dataset", data_set_of(checkpoint)},
+      {"image_size", std::to_string(trained.description.spec.image_size)}};
   if (asked.onnx) {
     const std::string model = to_onnx(trained.description, weights,
                                       {.fold_bn = asked.fold_bn, .features = asked.features, .metadata = facts});
@@ -64,7 +73,7 @@ void write_asked(const app::Export& asked) {
     const app::SearchedSupernet supernet = app::read_supernet(checkpoint, asked.source);
     write_tensors(*asked.safetensors, supernet.weights, supernet.facts);
   } else {
-    write_trained(asked);
+    write_trained(asked, checkpoint);
   }
   asked.print_text();
 }
