@@ -60,7 +60,7 @@ void write_trained(const app::Export& asked, const Checkpoint& checkpoint) {
 
 void write_asked(const app::Export& asked) {
   const Checkpoint checkpoint = app::checkpoint_of(asked.source);
-  const bool of_search = app::is_search(checkpoint);
+  const bool of_search = !app::is_of_training(checkpoint);
   if (asked.supernet && !of_search) {
     throw InputError(asked.source + ": found a training, which has no search network; leave --supernet out");
   }

@@ -173,10 +173,6 @@ class CheckpointReader {
 
 }  // namespace
 
-bool is_search(const Checkpoint& checkpoint) {
-  return std::ranges::any_of(checkpoint.identity(), [](const auto& entry) { return entry.first.ends_with(" policy"); });
-}
-
 SearchedSupernet read_supernet(const Checkpoint& checkpoint, const std::string& where) {
   return CheckpointReader(checkpoint, where).read();
 }

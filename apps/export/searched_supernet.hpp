@@ -16,9 +16,6 @@ struct SearchedSupernet {
   std::map<std::string, std::string> facts;
 };
 
-/// Whether the checkpoint is one of a search.
-bool is_search(const Checkpoint& checkpoint);
-
 /// Throws InputError, naming `where`, for a space that there is not, and where the tensors are not those of the network
 /// that the checkpoint's options describe (a policy of somebody's own may form another one).
 SearchedSupernet read_supernet(const Checkpoint& checkpoint, const std::string& where);

@@ -74,6 +74,8 @@ struct Export {
 
 /// A checkpoint, or the newest of a run directory; another process may be writing there. Throws InputError.
 Checkpoint checkpoint_of(const std::string& source);
+/// Whether it is one of `flowdarts train`, else of a search.
+bool is_of_training(const Checkpoint& checkpoint);
 
 /// A NAS-Bench-201 cell from its text, a genotype.json or a run directory.
 nas_bench_201::Genotype genotype_from(const std::string& argument);

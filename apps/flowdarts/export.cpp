@@ -1,5 +1,5 @@
 #include <filesystem>
-#include <flowdarts/spaces/stand_alone/architecture.hpp>
+#include <flowdarts/spaces/stand_alone/spec.hpp>
 #include <flowdarts/spaces/support/error.hpp>
 #include <flowdarts/spaces/support/quote.hpp>
 #include <iostream>
@@ -7,6 +7,23 @@
 #include "commands.hpp"
 
 namespace flowdarts::app {
+namespace {
+
+/// The text of its genotype.
+std::string genotype_of(const std::string& source) {
+  if (std::filesystem::is_directory(source)) return to_string(read_architecture(source));
+  const Checkpoint checkpoint = checkpoint_of(source);
+  if (is_of_training(checkpoint)) {
+    return to_string(stand_alone_from_json(checkpoint.section("network").get_string()).architecture);
+  }
+  ByteReader derived = checkpoint.section("derived");
+  derived.get<bool>();
+  std::string text = derived.get_string();
+  if (text.empty()) throw InputError(source + ": found no genotype yet, expected a checkpoint after a measurement");
+  return text;
+}
+
+}  // namespace
 
 Checkpoint checkpoint_of(const std::string& source) {
   if (!std::filesystem::exists(source)) {
@@ -18,6 +35,10 @@ Checkpoint checkpoint_of(const std::string& source) {
     throw InputError(source + ": found no folder checkpoints, expected a run directory");
   }
   return CheckpointStore::load_newest(folder).checkpoint;
+}
+
+bool is_of_training(const Checkpoint& checkpoint) {
+  return checkpoint.has("network");
 }
 
 void Export::declare(CLI::App& command) {
@@ -45,17 +66,7 @@ void Export::check() const {
 }
 
 void Export::print_text() const {
-  if (!genotype_text) return;
-  if (std::filesystem::is_directory(source)) {
-    std::cout << to_string(read_architecture(source)) << "\n";
-    return;
-  }
-  const Checkpoint checkpoint = checkpoint_of(source);
-  ByteReader derived = checkpoint.section("derived");
-  derived.get<bool>();
-  const std::string text = derived.get_string();
-  if (text.empty()) throw InputError(source + ": found no genotype yet, expected a checkpoint after a measurement");
-  std::cout << text << "\n";
+  if (genotype_text) std::cout << genotype_of(source) << "\n";
 }
 
 }  // namespace flowdarts::app

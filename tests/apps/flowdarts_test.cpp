@@ -78,7 +78,8 @@ TEST_F(Flowdarts, PrintsItsVersionAndHelp) {
                                                     {"query", "--help"},
                                                     {"info", "--help"},
                                                     {"list", "--help"},
-                                                    {"correlate", "--help"}}) {
+                                                    {"correlate", "--help"},
+                                                    {"export", "--help"}}) {
     const Result help = run(arguments);
     EXPECT_EQ(help.code, 0);
     EXPECT_THAT(help.out, HasSubstr("Usage: flowdarts"));
@@ -410,7 +411,7 @@ TEST_F(Correlates, RefusesWhatIsNoSuchRun) {
 }
 
 TEST_F(Flowdarts, RefusesBadInputInOneLine) {
-  expect_refused({}, "found no command, expected one of list, query, info, correlate, train");
+  expect_refused({}, "found no command, expected one of list, query, info, correlate, export, train");
   expect_refused({"qurey", example}, "unknown command \"qurey\", the nearest known one is \"query\"");
   expect_refused({"--verison"}, "unknown option \"--verison\", the nearest known one is \"--version\"");
   expect_refused({"query"}, "query: ARCH is required");
@@ -449,6 +450,38 @@ TEST_F(Flowdarts, RefusesBadInputInOneLine) {
   expect_refused({"info", "--genotype", "k3e3,k3e3,skip", "--json"},
                  "layer string, character 15, layer 3: found the end of the text, expected \",\"");
   expect_refused({"info", "--genotype", darts_v2, "--cells", "0"}, "DARTS network: cells: found 0, expected 1 to 100");
+}
+
+TEST_F(Flowdarts, ExportsTheGenotypeOfARunAsText) {
+  const fs::path run_directory = folder_ / "run";
+  for (const std::string& genotype : {example, darts_v2, layers}) {
+    const std::string space = genotype == example ? "nas-bench-201" : genotype == layers ? "mobilenet" : "darts";
+    write(run_directory / "genotype.json", json{{"space", space}, {"genotype", genotype}}.dump());
+    const Result result = run({"export", run_directory.string(), "--genotype-text"});
+    EXPECT_EQ(result.code, 0) << result.err;
+    EXPECT_EQ(result.out, genotype + "\n");
+    EXPECT_EQ(result.err, "");
+  }
+}
+
+TEST_F(Flowdarts, RefusesExportsThatDoNotFit) {
+  const std::string run = folder_.string();
+  expect_refused({"export"}, "export: RUN is required");
+  expect_refused({"export", run}, "export: found nothing to write, expected --onnx, --safetensors or --genotype-text");
+  expect_refused({"export", run, "--onx", "f"},
+                 "export: unknown option \"--onx\", the nearest known one is \"--onnx\"");
+  expect_refused({"export", run, "--supernet", "--onnx", "f"}, "export: --supernet excludes --onnx");
+  expect_refused({"export", run, "--supernet", "--genotype-text"}, "export: --supernet requires --safetensors");
+  expect_refused({"export", run, "--fold-bn", "--safetensors", "f"}, "export: --fold-bn requires --onnx");
+  expect_refused({"export", run, "--features", "--safetensors", "f"}, "export: --features requires --onnx");
+  expect_refused({"export", run, "--genotype-text"},
+                 (folder_ / "genotype.json").string() + ": cannot open: No such file or directory");
+  expect_refused({"export", "/no/such/run", "--genotype-text"},
+                 "\"/no/such/run\": found no such file or folder, expected a run directory or a checkpoint");
+  write(folder_ / "short.ckpt", "no checkpoint");
+  const Result result = Flowdarts::run({"export", (folder_ / "short.ckpt").string(), "--genotype-text"});
+  EXPECT_EQ(result.code, 2);
+  EXPECT_THAT(result.err, StartsWith("flowdarts: " + (folder_ / "short.ckpt").string()));
 }
 
 TEST_F(Flowdarts, SaysWhenItsOutputIsLost) {

@@ -78,7 +78,6 @@ TEST(SearchedSupernet, OfDarts) {
                                                               {"--channels", "2"},
                                                               {"--cells", "3"},
                                                               {"--with-none", "false"}}});
-  ASSERT_TRUE(is_search(checkpoint));
   const SearchedSupernet found = read_supernet(checkpoint, "run");
   Weights expected = renamed(weights_of(supernet), darts::published_search_modules(spec));
   const auto alphas = alphas_of(supernet);

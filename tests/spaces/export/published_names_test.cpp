@@ -23,15 +23,17 @@ using nlohmann::json;
 
 class PublishedNames : public ::testing::Test {
  protected:
-  /// The network `type` of published_networks.py takes the weights and, where torch can be imported, gives these
-  /// logits.
+  /// The network `type` of published_networks.py takes the weights and, where torch can be imported, gives these logits
+  /// and the feature maps of the ONNX file `model`, where there is one.
   void expect_loads(const std::string& type, const json& arguments, const Weights& weights, const torch::Tensor& images,
-                    const torch::Tensor& logits) {
+                    const torch::Tensor& logits, const std::string& model = {}) {
     const std::string file =
         folder_.write("weights.safetensors", to_safetensors(weights, batch_counters(weights), {{"space", "any"}}));
     const std::string expected = folder_.write(
         "expected.safetensors", to_safetensors({{"images", weight_of(images)}, {"logits", weight_of(logits)}}));
-    const auto result = testing::run_python("load_published.py", {type, arguments.dump(), file, expected});
+    std::vector<std::string> all{type, arguments.dump(), file, expected};
+    if (!model.empty()) all.push_back(model);
+    const auto result = testing::run_python("load_published.py", all);
     if (result.skipped()) GTEST_SKIP() << result.output;
     ASSERT_EQ(result.code, 0) << result.output;
     const json facts = json::parse(result.output);
@@ -42,6 +44,10 @@ class PublishedNames : public ::testing::Test {
     EXPECT_GT(facts.at("tensors"), 50);
     if (facts.at("torch").get<bool>()) {
       EXPECT_LE(facts.at("difference").get<double>(), 1e-4);
+      EXPECT_EQ(facts.at("features").size() >= 3, !model.empty());
+      for (const auto& [name, difference] : facts.at("features").items()) {
+        EXPECT_LE(difference.get<double>(), 1e-4) << name;
+      }
     } else {
       std::cout << "torch cannot be imported from Python here: names and shapes alone were compared\n";
     }
@@ -52,8 +58,10 @@ class PublishedNames : public ::testing::Test {
     const StandAloneNetwork network(description);
     testing::fill(network.module());
     const torch::Tensor images = testing::some_images(2, description.spec.image_size);
-    expect_loads(type, arguments, renamed(weights_of(network.module()), published_modules(description)), images,
-                 network.forward(images).logits);
+    const Weights weights = weights_of(network.module());
+    expect_loads(type, arguments, renamed(weights, published_modules(description)), images,
+                 network.forward(images).logits,
+                 folder_.write("model.onnx", to_onnx(description, weights, {.features = true})));
   }
 
   /// names: of the supernet's modules; alphas: the published names of its alphas, and the shapes they have there.

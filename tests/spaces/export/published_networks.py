@@ -20,10 +20,17 @@ def conv(inputs, outputs, kernel, stride=1, dilation=1, groups=1):
 
 
 class Network(nn.Module):
-    """What ends every network."""
+    """What all networks have: an end, and blocks whose outputs are feature maps."""
 
     def classify(self, x):
         return self.classifier(x.mean((2, 3)))
+
+    def blocks_in_order(self):
+        for name, module in self.named_children():
+            if name in ("stem", "stem0", "stem1"):
+                yield module
+            elif name in ("cells", "blocks"):
+                yield from module
 
 
 # ---- NAS-Bench-201 (AutoDL-Projects) ----
