@@ -125,5 +125,72 @@ TEST_F(Export, RefusesWhatASearchDoesNotHave) {
   EXPECT_EQ(std::ranges::count(outcome.err, '\n'), 1);
 }
 
+class ExportOfTraining : public Export {
+ protected:
+  void SetUp() override {
+    Export::SetUp();
+    fs::copy_file(data_ / "data_batch_1.bin", test_batch_);
+  }
+
+  void train(const std::string& genotype, const Arguments& more) const {
+    finish("flowdarts-train", Arguments{"--genotype", genotype, "--dataset", "cifar10", "--data", data_.string(),
+                                        "--out", file("run"), "--epochs", "2", "--batch-size", "10", "--threads", "1"} +
+                                  more);
+  }
+
+  /// The ONNX file gives the test images the loss that the training noted last.
+  void expect_noted_loss(const std::string& model, const std::string& space, const std::string& genotype) const {
+    const auto result = testing::run_python("cifar10_loss.py", {model, test_batch_.string()});
+    if (result.skipped()) GTEST_SKIP() << result.output;
+    ASSERT_EQ(result.code, 0) << result.output;
+    const Json facts = Json::parse(result.output), noted = timeless_metrics(file("run")).back().at("test");
+    EXPECT_NEAR(facts.at("loss").get<double>(), noted.at("loss").get<double>(), 1e-4);
+    EXPECT_NEAR(facts.at("accuracy").get<double>(), noted.at("accuracy").get<double>(), 1e-9);
+    EXPECT_EQ(
+        facts.at("metadata"),
+        (Json{
+            {"space", space}, {"genotype", genotype}, {"epochs", "2"}, {"dataset", "cifar10"}, {"image_size", "32"}}));
+  }
+
+  const fs::path test_batch_ = data_ / "test_batch.bin";
+};
+
+TEST_F(ExportOfTraining, OnNasBench201) {
+  const std::string cell = "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|avg_pool_3x3~1|none~2|";
+  train(cell, {"--channels", "4", "--cells", "1"});
+  const std::string run = file("run"), model = file("net.onnx"), tensors = file("net.safetensors");
+  const Outcome outcome = flowdarts(
+      {"export", run, "--onnx", model, "--fold-bn", "--features", "--safetensors", tensors, "--genotype-text"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, cell + "\n");
+  EXPECT_EQ(flowdarts({"export", checkpoints(run).back().string(), "--genotype-text"}).out, cell + "\n");
+  expect_noted_loss(model, "nas-bench-201", cell);
+  expect_loads("TinyNetwork",
+               {{"ops", {"nor_conv_3x3", "none", "nor_conv_1x1", "skip_connect", "avg_pool_3x3", "none"}},
+                {"channels", 4},
+                {"cells", 1},
+                {"classes", 10}},
+               tensors);
+  const Outcome refused = flowdarts({"export", run, "--supernet", "--safetensors", tensors});
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_EQ(refused.err,
+            "flowdarts: " + run + ": found a training, which has no search network; leave --supernet out\n");
+}
+
+// Of averaged weights, which are those that were tested.
+TEST_F(ExportOfTraining, OnTheDartsSpace) {
+  const std::string inputs = "[('sep_conv_3x3', 0), ('skip_connect', 1), ('dil_conv_3x3', 0), ('max_pool_3x3', 2)]";
+  const std::string cells =
+      "Genotype(normal=" + inputs + ", normal_concat=range(2, 4), reduce=" + inputs + ", reduce_concat=range(2, 4))";
+  const Json genotype{{"space", "darts"}, {"genotype", cells}};
+  write(folder_ / "genotype.json", genotype.dump());
+  train(file("genotype.json"),
+        {"--channels", "4", "--cells", "3", "--auxiliary-weight", "0.4", "--average-decay", "0.5"});
+  const std::string model = file("net.onnx");
+  const Outcome outcome = flowdarts({"export", file("run"), "--onnx", model});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  expect_noted_loss(model, "darts", cells);
+}
+
 }  // namespace
 }  // namespace flowdarts::integration
