@@ -146,10 +146,10 @@ class ExportOfTraining : public Export {
     const Json facts = Json::parse(result.output), noted = timeless_metrics(file("run")).back().at("test");
     EXPECT_NEAR(facts.at("loss").get<double>(), noted.at("loss").get<double>(), 1e-4);
     EXPECT_NEAR(facts.at("accuracy").get<double>(), noted.at("accuracy").get<double>(), 1e-9);
-    EXPECT_EQ(
-        facts.at("metadata"),
-        (Json{
-            {"space", space}, {"genotype", genotype}, {"epochs", "2"}, {"dataset", "cifar10"}, {"image_size", "32"}}));
+    const Json& metadata = facts.at("metadata");
+    const std::map<std::string, std::string> expected{
+        {"space", space}, {"genotype", genotype}, {"epochs", "2"}, {"dataset", "cifar10"}, {"image_size", "32"}};
+    EXPECT_EQ((metadata.get<std::map<std::string, std::string>>()), expected);
   }
 
   const fs::path test_batch_ = data_ / "test_batch.bin";
