@@ -116,11 +116,11 @@ class Training {
     identity_.emplace_back("test data", std::to_string(setup.test->fingerprint()));
     lists_ = std::make_shared<const SampleLists>(SampleLists{.train = setup.ids, .val = {}});
     if (resume) load_checkpoint();
+    // Only now: a run keeps its own until the training has agreed to go on. And first of all files: a directory without
+    // its configuration is no run yet.
+    output_.directory().write_text("config.toml", config);
     output_.directory().write_text("genotype.json", to_json(setup.network.architecture));
     output_.directory().write_text("genotype.dot", to_dot(setup.network.architecture));
-    // Last: a directory without its configuration is no run yet, and a run keeps its own until the training has agreed
-    // to go on.
-    output_.directory().write_text("config.toml", config);
   }
 
   TrainingSummary run() {
