@@ -51,8 +51,10 @@ struct TrainRunOptions {
 
 struct TrainDataOptions {
   BOOST_HANA_DEFINE_STRUCT(
-      TrainDataOptions, (Option<DatasetKind, "the data set", DatasetKind::cifar10>, dataset),
-      (TextOption<"where it is; of a folder, the training images">, data),
+      TrainDataOptions, (Option<DatasetKind, "the data set", DatasetKind::fashion_mnist>, dataset),
+      (TextOption<"where it is (default for fashion-mnist: Debian's dataset-fashion-mnist); of a folder, the training "
+                  "images">,
+       data),
       (TextOption<"of a folder: the test images, a folder of the same class folders">, test_data),
       (Option<std::int64_t, "train on a class-balanced random subset of so many images; 0: all", 0, AtLeast{0}>,
        limit_samples),

@@ -37,11 +37,14 @@ std::vector<Preset> nas_bench_201_presets() {
   const Values paper =
       with(common,
            {{"epochs", "200"}, {"batch-size", "256"}, {"lr", "0.1"}, {"nesterov", "true"}, {"weight-decay", "0.0005"}});
-  return {{.name = "nas-bench-201", .help = "of its table of 200 epochs", .values = paper},
-          {.name = "nas-bench-201-12", .help = "of its table of 12 epochs", .values = with(paper, {{"epochs", "12"}})},
-          {.name = "quick",
-           .help = "a small network on part of the images, minutes on two cores",
-           .values = with(paper, {{"epochs", "6"}, {"batch-size", "64"}, {"limit-samples", "5000"}, {"cells", "1"}})}};
+  return {
+      {.name = "nas-bench-201", .help = "of its table of 200 epochs", .values = paper},
+      {.name = "nas-bench-201-12", .help = "of its table of 12 epochs", .values = with(paper, {{"epochs", "12"}})},
+      {.name = "quick",
+       .help = "a small network on part of the images, minutes on two cores",
+       .values = with(
+           paper,
+           {{"epochs", "6"}, {"batch-size", "64"}, {"limit-samples", "5000"}, {"image-size", "32"}, {"cells", "1"}})}};
 }
 
 std::vector<Preset> darts_presets() {
@@ -98,6 +101,7 @@ std::vector<Preset> darts_presets() {
        .values = with(cifar, {{"epochs", "6"},
                               {"batch-size", "64"},
                               {"limit-samples", "5000"},
+                              {"image-size", "32"},
                               {"lr", "0.05"},
                               {"channels", "8"},
                               {"cells", "5"},
@@ -133,6 +137,7 @@ std::vector<Preset> mobilenet_presets() {
            .values = with(common, {{"epochs", "6"},
                                    {"batch-size", "64"},
                                    {"limit-samples", "5000"},
+                                   {"image-size", "32"},
                                    {"lr", "0.05"},
                                    {"nesterov", "true"},
                                    {"weight-decay", "0.00004"},

@@ -78,7 +78,9 @@ int run_checked(std::span<const char* const> arguments) {
   }
   OptionTable::CommandLine asked = all.read_command_line(arguments);
   if (asked.help) {
-    std::cout << all.help(name, "trains the stand-alone network of an architecture");
+    std::cout << all.help(name,
+                          "trains the stand-alone network of an architecture, without --preset "
+                          "by the first recipe for its space");
     return 0;
   }
   if (asked.version) {
@@ -87,8 +89,12 @@ int run_checked(std::span<const char* const> arguments) {
   }
   // A resumed training has the options it was started with, unless the command line says otherwise.
   const std::filesystem::path config = std::filesystem::path(options.run.out.value) / "config.toml";
-  const bool configured = asked.resume && std::filesystem::exists(config);
-  if (configured) {
+  if (asked.resume) {
+    if (!std::filesystem::exists(config)) {
+      throw InputError("--resume: " + options.run.out.value +
+                       ": found no config.toml, expected the run directory of a "
+                       "training");
+    }
     all.read_toml(config);
     all.read_command_line(arguments);
   }
@@ -101,7 +107,7 @@ int run_checked(std::span<const char* const> arguments) {
   add_options(table, options);
   for (const Preset& preset : presets) table.add_preset(preset);
   if (asked.preset.empty()) table.apply_preset(presets.front().name);
-  if (configured) table.read_toml(config);
+  if (asked.resume) table.read_toml(config);
   table.read_command_line(arguments);
   // What the run directory says must not depend on files outside of it.
   options.network.genotype = to_string(architecture);

@@ -4,6 +4,7 @@
 #include <flowdarts/pipeline/search_data.hpp>
 #include <flowdarts/pipeline/tensor_state.hpp>
 #include <flowdarts/pipeline/training/evaluation.hpp>
+#include <flowdarts/pipeline/training/loss.hpp>
 #include <flowdarts/pipeline/training/schedule.hpp>
 #include <flowdarts/pipeline/training/training.hpp>
 #include <flowdarts/pipeline/training/training_output.hpp>
@@ -115,11 +116,11 @@ class Training {
     identity_.emplace_back("test data", std::to_string(setup.test->fingerprint()));
     lists_ = std::make_shared<const SampleLists>(SampleLists{.train = setup.ids, .val = {}});
     if (resume) load_checkpoint();
+    // Only now: a run keeps its own until the training has agreed to go on. And first of all files: a directory without
+    // its configuration is no run yet.
+    output_.directory().write_text("config.toml", config);
     output_.directory().write_text("genotype.json", to_json(setup.network.architecture));
     output_.directory().write_text("genotype.dot", to_dot(setup.network.architecture));
-    // Last: a directory without its configuration is no run yet, and a run keeps its own until the training has agreed
-    // to go on.
-    output_.directory().write_text("config.toml", config);
   }
 
   TrainingSummary run() {
@@ -236,10 +237,8 @@ class Training {
         batch.images, {.path = drop_path_probability(regularisation.drop_path, space_, epoch, epochs()),
                        .features = regularisation.dropout,
                        .seed = noise.bits64()});
-    torch::Tensor loss = cross_entropy(output.logits, batch.labels);
-    if (output.auxiliary.defined()) {
-      loss = loss + regularisation.auxiliary_weight.value * cross_entropy(output.auxiliary, batch.labels);
-    }
+    const torch::Tensor loss =
+        training_loss(output, batch.labels, regularisation.label_smoothing, regularisation.auxiliary_weight);
     report.train =
         SplitReport{std::move(input.train.ids), copy_to_host(pack_results(loss, output.logits, batch.labels))};
     // On a GPU the results are looked at once they have arrived, so that nothing waits for them.
@@ -256,12 +255,6 @@ class Training {
     if (average_) average_->update(*network_);
     report.weight_seconds = seconds_since(start);
     return report;
-  }
-
-  [[nodiscard]] torch::Tensor cross_entropy(const torch::Tensor& logits, const torch::Tensor& labels) const {
-    return torch::nn::functional::cross_entropy(
-        logits, labels,
-        torch::nn::functional::CrossEntropyFuncOptions().label_smoothing(options_.regularisation.label_smoothing));
   }
 
   /// `wait`: also for those that are still on their way from a GPU.
