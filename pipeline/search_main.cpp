@@ -62,7 +62,7 @@ int run_checked(const SearchProgram& program, std::span<const char* const> argum
   const std::string name = std::filesystem::path(arguments[0]).filename().string();
   OptionTable::CommandLine asked = table.read_command_line(arguments, facts.recipe, facts.space);
   if (asked.help) {
-    std::cout << table.help(name, facts.recipe, facts.space);
+    std::cout << table.help(name, "searches the space " + facts.space + " with " + facts.recipe);
     return 0;
   }
   if (asked.version) {

@@ -1,3 +1,4 @@
+#include <flowdarts/pipeline/log_level.hpp>
 #include <flowdarts/pipeline/run_directory/log.hpp>
 #include <flowdarts/pipeline/search_output.hpp>
 
@@ -8,20 +9,6 @@ namespace flowdarts {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-spdlog::level::level_enum spdlog_level(LogLevel level) {
-  switch (level) {
-    case LogLevel::debug:
-      return spdlog::level::debug;
-    case LogLevel::warning:
-      return spdlog::level::warn;
-    case LogLevel::error:
-      return spdlog::level::err;
-    case LogLevel::info:
-      break;
-  }
-  return spdlog::level::info;
-}
 
 double mean(double sum, std::int64_t count) {
   return count > 0 ? sum / static_cast<double>(count) : 0.0;

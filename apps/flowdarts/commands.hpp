@@ -4,9 +4,9 @@
 
 #include <CLI/App.hpp>
 #include <cstdint>
+#include <flowdarts/pipeline/run_directory/checkpoint.hpp>
 #include <flowdarts/spaces/nas_bench_201/benchmark_table.hpp>
 #include <flowdarts/spaces/nas_bench_201/genotype.hpp>
-#include <flowdarts/spaces/support/error.hpp>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -78,32 +78,30 @@ struct DataSplit {
   void run() const;
 };
 
-/// What was given as a genotype: a text, or the content of a genotype.json.
-struct GenotypeSource {
-  std::string text;
-  std::string file;  // empty: the text was the argument itself
+/// `flowdarts export RUN`: what was found, in files that others read. Also the command line of flowdarts-export, which
+/// does all that needs LibTorch.
+struct Export {
+  std::string source;                            // a run directory or a checkpoint
+  std::optional<std::string> onnx, safetensors;  // files to write
+  bool genotype_text = false;
+  bool supernet = false;
+  bool fold_bn = false, features = false;  // of the ONNX file
+  void declare(CLI::App& command);
+  /// Throws InputError where options do not fit one another.
+  void check() const;
+  /// Whether the genotype is all that is asked for.
+  [[nodiscard]] bool is_text_alone() const { return !onnx && !safetensors; }
+  /// Prints the genotype where that is asked for.
+  void print_text() const;
 };
 
-/// A genotype's text, a genotype.json or a run directory that holds one: whatever of them exists, else the text.
-GenotypeSource genotype_source(const std::string& argument);
+/// A checkpoint, or the newest of a run directory; another process may be writing there. Throws InputError.
+Checkpoint checkpoint_of(const std::string& source);
+/// Whether it is one of `flowdarts train`, else of a search.
+bool is_of_training(const Checkpoint& checkpoint);
 
-/// The space that a genotype itself speaks of; NAS-Bench-201 where it does not say.
-std::string_view space_of(const GenotypeSource& source);
-
-/// The genotype of a source, read with a space's parse_genotype or from_json.
-template <class Parse, class FromJson>
-auto read_genotype(const GenotypeSource& source, const Parse& parse, const FromJson& from_json) {
-  if (source.file.empty()) return parse(source.text);
-  try {
-    return from_json(source.text);
-  } catch (const InputError& reason) {
-    throw InputError(source.file + ": " + reason.what());
-  }
-}
-
-/// A NAS-Bench-201 cell from such an argument.
+/// A NAS-Bench-201 cell from its text, a genotype.json or a run directory.
 nas_bench_201::Genotype genotype_from(const std::string& argument);
-nas_bench_201::Genotype genotype_from(const GenotypeSource& source);
 
 /// Adds each data set's accuracy under its name and the rank under "rank_" + name.
 void add_accuracies(nlohmann::ordered_json& object, const nas_bench_201::BenchmarkTable& table,

@@ -6,6 +6,7 @@
 #include <flowdarts/pipeline/run_directory/metrics.hpp>
 #include <flowdarts/spaces/nas_bench_201/benchmark_table.hpp>
 #include <flowdarts/spaces/nas_bench_201/genotype.hpp>
+#include <flowdarts/spaces/stand_alone/architecture.hpp>
 #include <flowdarts/spaces/support/error.hpp>
 #include <flowdarts/spaces/support/quote.hpp>
 #include <flowdarts/spaces/support/rank_correlation.hpp>

@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <flowdarts/pipeline/run_directory/atomic_file.hpp>
+#include <flowdarts/spaces/support/error.hpp>
 #include <flowdarts/spaces/support/quote.hpp>
 #include <flowdarts/stages/load/image_folder.hpp>
 #include <flowdarts/stages/load/image_lists.hpp>

@@ -7,6 +7,7 @@
 #include <flowdarts/spaces/nas_bench_201/collapse.hpp>
 #include <flowdarts/spaces/nas_bench_201/count.hpp>
 #include <flowdarts/spaces/nas_bench_201/draw.hpp>
+#include <flowdarts/spaces/stand_alone/architecture.hpp>
 #include <flowdarts/spaces/support/error.hpp>
 #include <flowdarts/spaces/support/option.hpp>
 #include <flowdarts/spaces/support/quote.hpp>
@@ -19,21 +20,6 @@
 namespace flowdarts::app {
 
 namespace nb201 = nas_bench_201;
-
-std::string_view space_of(const GenotypeSource& source) {
-  if (source.file.empty()) {
-    if (source.text.find("Genotype") != std::string::npos) return darts::space_name;
-    return source.text.starts_with('k') ? mobilenet::space_name : nb201::space_name;
-  }
-  const auto object = nlohmann::json::parse(source.text, nullptr, /*allow_exceptions=*/false);
-  const auto says = [&](std::string_view space) {
-    return object.is_object() && object.contains("space") && object["space"] == space;
-  };
-  for (const std::string_view space : {darts::space_name, mobilenet::space_name}) {
-    if (says(space)) return space;
-  }
-  return nb201::space_name;
-}
 
 namespace {
 
@@ -70,14 +56,13 @@ void refuse_options_of_others(const Info& info, std::string_view space) {
   }
 }
 
-void inform_nas_bench_201(const Info& info, const GenotypeSource& source) {
+void inform(const Info& info, const nb201::Genotype& cell) {
   refuse_options_of_others(info, nb201::space_name);
   const nb201::NetworkShape defaults;
   const nb201::NetworkShape shape{.channels = info.channels.value_or(defaults.channels),
                                   .cells = info.cells.value_or(defaults.cells),
                                   .classes = info.classes.value_or(defaults.classes),
                                   .image_size = info.image_size.value_or(defaults.image_size)};
-  const nb201::Genotype cell = genotype_from(source);
   const nb201::NetworkCounts counts = count_network(cell, shape);
   const auto table = nb201::BenchmarkTable::shipped();
   if (info.json) {
@@ -109,7 +94,7 @@ darts::Stem stem_of(const Info& info) {
   throw InputError("--stem: found " + quote(*info.stem) + ", expected \"cifar\" or \"imagenet\"");
 }
 
-void inform_darts(const Info& info, const GenotypeSource& source) {
+void inform(const Info& info, const darts::Genotype& genotype) {
   refuse_options_of_others(info, darts::space_name);
   const bool imagenet = stem_of(info) == darts::Stem::imagenet;
   darts::NetworkSpec spec = imagenet ? darts::imagenet_network : darts::cifar_network;
@@ -117,7 +102,6 @@ void inform_darts(const Info& info, const GenotypeSource& source) {
   spec.cells = info.cells.value_or(static_cast<int>(spec.cells));
   spec.classes = info.classes.value_or(static_cast<int>(spec.classes));
   const int image_size = info.image_size.value_or(imagenet ? 224 : 32);
-  const darts::Genotype genotype = read_genotype(source, darts::parse_genotype, darts::from_json);
   const darts::NetworkCounts counts = count_network(genotype, spec, image_size);
   if (info.json) {
     const nlohmann::ordered_json object{{"space", darts::space_name},
@@ -149,7 +133,7 @@ void inform_darts(const Info& info, const GenotypeSource& source) {
   print_collapse(collapse_verdict(genotype));
 }
 
-void inform_mobilenet(const Info& info, const GenotypeSource& source) {
+void inform(const Info& info, const mobilenet::Genotype& genotype) {
   refuse_options_of_others(info, mobilenet::space_name);
   mobilenet::NetworkShape shape;
   if (info.widths) {
@@ -162,7 +146,6 @@ void inform_mobilenet(const Info& info, const GenotypeSource& source) {
   shape.classes = info.classes.value_or(shape.classes);
   shape.image_size = info.image_size.value_or(shape.image_size);
   shape.stem_stride = info.stem_stride.value_or(shape.stem_stride);
-  const mobilenet::Genotype genotype = read_genotype(source, mobilenet::parse_genotype, mobilenet::from_json);
   const mobilenet::NetworkCounts counts = count_network(genotype, shape);
   if (info.json) {
     const nlohmann::ordered_json object{{"space", mobilenet::space_name},
@@ -212,12 +195,7 @@ void Info::declare(CLI::App& command) {
 }
 
 void Info::run() const {
-  const GenotypeSource source = genotype_source(genotype);
-  const std::string_view chosen = space ? std::string_view(*space) : space_of(source);
-  if (chosen == nb201::space_name) return inform_nas_bench_201(*this, source);
-  if (chosen == darts::space_name) return inform_darts(*this, source);
-  if (chosen == mobilenet::space_name) return inform_mobilenet(*this, source);
-  throw InputError("--space: found " + quote(chosen) + ", expected \"nas-bench-201\", \"darts\" or \"mobilenet\"");
+  std::visit([this](const auto& architecture) { inform(*this, architecture); }, read_architecture(genotype, space));
 }
 
 }  // namespace flowdarts::app

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "commands.hpp"
+#include "hand_over.hpp"
 
 namespace {
 
@@ -63,6 +64,7 @@ int fail(std::string message, int code) {
 }
 
 int run(int argc, char** argv) {
+  app::hand_over(argc, argv);
   CLI::App program("Differentiable neural architecture search: what was built, and what is known about a cell.",
                    "flowdarts");
   program.set_version_flag("--version", std::string("flowdarts ") + version_text);
@@ -73,6 +75,7 @@ int run(int argc, char** argv) {
   app::Correlate correlate;
   app::Report report;
   app::DataSplit data_split;
+  app::Export exported;
   auto* list_command = program.add_subcommand("list", "The search programs that were built");
   auto* query_command = program.add_subcommand("query", "The true accuracies of a NAS-Bench-201 cell and their ranks");
   auto* info_command = program.add_subcommand("info", "Parameters, MACs, depth and a drawing of a cell's network");
@@ -84,12 +87,18 @@ int run(int argc, char** argv) {
   auto* split_command =
       data_command->add_subcommand("split", "Choose T and V from a folder of images, as lists of files");
   data_command->require_subcommand(1);
+  auto* export_command =
+      program.add_subcommand("export", "ONNX, safetensors or text of what a search or a training has found");
+  for (const app::HandedOver& command : app::handed_over) {
+    program.add_subcommand(std::string(command.name), std::string(command.help));
+  }
   list.declare(*list_command);
   query.declare(*query_command);
   info.declare(*info_command);
   correlate.declare(*correlate_command);
   report.declare(*report_command);
   data_split.declare(*split_command);
+  exported.declare(*export_command);
   try {
     program.parse(argc, argv);
   } catch (const CLI::Success& help) {
@@ -103,6 +112,11 @@ int run(int argc, char** argv) {
   if (correlate_command->parsed()) correlate.run();
   if (report_command->parsed()) report.run();
   if (split_command->parsed()) data_split.run();
+  if (export_command->parsed()) {
+    exported.check();
+    if (!exported.is_text_alone()) app::become_command(argc, argv);
+    exported.print_text();
+  }
   if (!std::cout.flush()) throw RunError("cannot write to standard output");
   return 0;
 }

@@ -1,12 +1,6 @@
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-#include <flowdarts/spaces/support/error.hpp>
-#include <flowdarts/spaces/support/quote.hpp>
-#include <fstream>
+#include <flowdarts/spaces/stand_alone/architecture.hpp>
 #include <iomanip>
 #include <iostream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "commands.hpp"
@@ -15,34 +9,8 @@ namespace flowdarts::app {
 
 namespace nb201 = nas_bench_201;
 
-GenotypeSource genotype_source(const std::string& argument) {
-  std::error_code error;
-  std::filesystem::path file = argument;
-  if (argument.starts_with('|') || !std::filesystem::exists(file, error)) return {argument, {}};
-  if (std::filesystem::is_directory(file, error)) file /= "genotype.json";
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream) throw InputError(file.string() + ": cannot open: " + std::strerror(errno));
-  constexpr std::size_t limit = std::size_t{1} << 20U;
-  std::string text(limit, '\0');
-  stream.read(text.data(), static_cast<std::streamsize>(limit));
-  if (stream.bad()) throw InputError(file.string() + ": cannot read: " + std::strerror(errno));
-  text.resize(static_cast<std::size_t>(stream.gcount()));
-  if (text.size() == limit) throw InputError(file.string() + ": found more than 1 MiB, expected a genotype.json");
-  return {std::move(text), file.string()};
-}
-
-nb201::Genotype genotype_from(const GenotypeSource& source) {
-  try {
-    return read_genotype(source, nb201::parse_genotype, nb201::from_json);
-  } catch (const InputError& reason) {
-    if (!source.file.empty() || source.text.starts_with('|')) throw;
-    throw InputError(quote(source.text, 200) + ": found no such file and no architecture string (" + reason.what() +
-                     ")");
-  }
-}
-
 nb201::Genotype genotype_from(const std::string& argument) {
-  return genotype_from(genotype_source(argument));
+  return std::get<nb201::Genotype>(read_architecture(genotype_source(argument), nb201::space_name));
 }
 
 void add_accuracies(nlohmann::ordered_json& object, const nb201::BenchmarkTable& table,

@@ -236,8 +236,8 @@ fs::path CheckpointStore::save(std::int64_t epoch, std::int64_t step, const Chec
   return path;
 }
 
-CheckpointStore::Loaded CheckpointStore::load_newest() const {
-  std::vector<Entry> entries = list();
+CheckpointStore::Loaded CheckpointStore::load_newest(const fs::path& folder) {
+  std::vector<Entry> entries = list(folder);
   std::vector<Damaged> damaged;
   for (; !entries.empty(); entries.pop_back()) {
     Entry& newest = entries.back();
@@ -248,18 +248,18 @@ CheckpointStore::Loaded CheckpointStore::load_newest() const {
       damaged.push_back({std::move(newest.path), error.what()});
     }
   }
-  if (damaged.empty()) throw InputError(folder_.string() + ": found no checkpoint, expected epoch-*-step-*.ckpt");
-  throw InputError(folder_.string() + ": none of " + std::to_string(damaged.size()) +
+  if (damaged.empty()) throw InputError(folder.string() + ": found no checkpoint, expected epoch-*-step-*.ckpt");
+  throw InputError(folder.string() + ": none of " + std::to_string(damaged.size()) +
                    " checkpoints is usable; the newest: " + damaged.front().reason);
 }
 
-std::vector<CheckpointStore::Entry> CheckpointStore::list() const {
+std::vector<CheckpointStore::Entry> CheckpointStore::list(const fs::path& folder) {
   std::vector<Entry> entries;
   std::error_code error;
-  fs::directory_iterator files(folder_, error);
+  fs::directory_iterator files(folder, error);
   for (; !error && files != fs::directory_iterator(); files.increment(error))
     if (auto entry = parse_file_name(files->path())) entries.push_back(std::move(*entry));
-  if (error) throw InputError("cannot list " + folder_.string() + ": " + error.message());
+  if (error) throw InputError("cannot list " + folder.string() + ": " + error.message());
   std::ranges::sort(entries, {}, &position);
   return entries;
 }

@@ -208,10 +208,13 @@ class CheckpointStore {
   std::filesystem::path save(std::int64_t epoch, std::int64_t step, const Checkpoint& checkpoint) const;
 
   /// The newest that is complete. Throws InputError where there is none, saying what was wrong with the newest.
-  Loaded load_newest() const;
-
+  Loaded load_newest() const { return load_newest(folder_); }
   /// Oldest first; other files are not listed.
-  std::vector<Entry> list() const;
+  std::vector<Entry> list() const { return list(folder_); }
+
+  // The same of a folder that another process may be writing to: nothing is removed.
+  static Loaded load_newest(const std::filesystem::path& folder);
+  static std::vector<Entry> list(const std::filesystem::path& folder);
 
  private:
   std::filesystem::path folder_;

@@ -26,6 +26,15 @@ std::string format_rate(double per_second) {
   return per_second < 10 ? fmt::format("{:.1f}", per_second) : format_count(std::llround(per_second));
 }
 
+std::string samples_left(const SearchProgress& p) {
+  if (p.train_left == 0 && p.val_left == 0) return {};
+  return fmt::format("T {}  V {}", format_count(p.train_left), format_count(p.val_left));
+}
+
+std::string test_accuracy(const SearchProgress& p) {
+  return fmt::format("test {:.2f}%", 100 * *p.test_accuracy);
+}
+
 }  // namespace
 
 std::string format_progress(const SearchProgress& p, int width) {
@@ -35,8 +44,9 @@ std::string format_progress(const SearchProgress& p, int width) {
       {fmt::format("loss {:.4g}", p.loss), 5},
       {fmt::format("acc {:.1f}%", 100 * p.accuracy), 3},
       {format_rate(p.images_per_second) + " img/s", 2},
-      {fmt::format("T {}  V {}", format_count(p.train_left), format_count(p.val_left)), 1},
   };
+  if (const std::string left = samples_left(p); !left.empty()) fields.push_back({left, 1});
+  if (p.test_accuracy) fields.push_back({test_accuracy(p), 2});
   if (p.seconds_left) fields.push_back({"ETA " + format_duration(*p.seconds_left), 4});
   const auto columns = static_cast<std::size_t>(std::max(width, 0));
   std::string line = join(fields);
@@ -48,9 +58,11 @@ std::string format_progress(const SearchProgress& p, int width) {
 }
 
 std::string format_epoch(const SearchProgress& p, double seconds) {
-  std::string line = fmt::format("epoch {}/{}  loss {:.4g}  acc {:.1f}%  {} img/s  T {}  V {}  {}", p.epoch, p.epochs,
-                                 p.loss, 100 * p.accuracy, format_rate(p.images_per_second), format_count(p.train_left),
-                                 format_count(p.val_left), format_duration(seconds));
+  std::string line = fmt::format("epoch {}/{}  loss {:.4g}  acc {:.1f}%", p.epoch, p.epochs, p.loss, 100 * p.accuracy);
+  if (p.test_accuracy) line += "  " + test_accuracy(p);
+  line += "  " + format_rate(p.images_per_second) + " img/s";
+  if (const std::string left = samples_left(p); !left.empty()) line += "  " + left;
+  line += "  " + format_duration(seconds);
   if (p.seconds_left) line += "  ETA " + format_duration(*p.seconds_left);
   return line;
 }

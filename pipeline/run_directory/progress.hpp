@@ -1,5 +1,5 @@
 #pragma once
-// How far a search is, on one line.
+// How far a search or a training is, on one line.
 
 #include <chrono>
 #include <cstdint>
@@ -15,10 +15,11 @@ struct SearchProgress {
   std::int64_t step = 0;    // finished in this epoch
   std::int64_t steps = 0;   // of this epoch
   double loss = 0;
-  double accuracy = 0;           // 0 to 1
-  double images_per_second = 0;  // T and V together
-  std::int64_t train_left = 0;   // samples that pruning has left in T
-  std::int64_t val_left = 0;     // and in V
+  double accuracy = 0;                  // 0 to 1
+  double images_per_second = 0;         // T and V together
+  std::int64_t train_left = 0;          // samples that pruning has left in T
+  std::int64_t val_left = 0;            // and in V; neither is shown where both are 0
+  std::optional<double> test_accuracy;  // 0 to 1
   std::optional<double> seconds_left;
 };
 

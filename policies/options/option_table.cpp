@@ -179,7 +179,8 @@ void OptionTable::parse_toml(std::string_view content, const std::string& name, 
            (std::ranges::all_of(key, [](char c) { return c > ' ' && c < '\x7f'; }) ? std::string(key) : quote(key));
   };
   // First of all whose configuration this is: another method's has sections that mean nothing here.
-  if (const toml::table* search = document["search"].as_table()) {
+  const toml::table* search = method.empty() ? nullptr : document["search"].as_table();
+  if (search != nullptr) {
     for (const auto& [key, node] : *search) {
       const std::string_view expected = key.str() == "method" ? method : space;
       if (key.str() != "method" && key.str() != "space") {
@@ -198,7 +199,7 @@ void OptionTable::parse_toml(std::string_view content, const std::string& name, 
       throw InputError(name + ":" + std::to_string(section_node.source().begin.line) + ": key " + quote(section) +
                        " stands outside a [section]");
     }
-    if (section == "search") continue;
+    if (section == "search" && !method.empty()) continue;
     std::vector<std::string> sections;
     for (const OptionRow& row : rows_) {
       if (std::ranges::find(sections, row.section) == sections.end()) sections.push_back(row.section);
@@ -234,9 +235,9 @@ OptionTable::CommandLine OptionTable::read_command_line(std::span<const char* co
   app.add_flag("--describe", result.describe);
   app.add_flag("--dry-run", result.dry_run);
   app.add_flag("--resume", result.resume);
-  std::string config, preset;
+  std::string config;
   app.add_option("--config", config);
-  app.add_option("--preset", preset);
+  app.add_option("--preset", result.preset);
 
   std::vector<std::string> texts(rows_.size());
   std::vector<CLI::Option*> given(rows_.size());
@@ -266,7 +267,7 @@ OptionTable::CommandLine OptionTable::read_command_line(std::span<const char* co
     const std::string name = extra.substr(0, extra.find('='));
     throw InputError("unknown option " + name + did_you_mean(name, known));
   }
-  if (!preset.empty()) apply_preset(preset);
+  if (!result.preset.empty()) apply_preset(result.preset);
   if (!config.empty()) read_toml(config, method, space);
   for (std::size_t i = 0; i < rows_.size(); ++i) {
     if (given[i]->count() > 0) rows_[i].set(texts[i], "--" + rows_[i].flag);
@@ -274,7 +275,7 @@ OptionTable::CommandLine OptionTable::read_command_line(std::span<const char* co
   return result;
 }
 
-std::string OptionTable::help(std::string_view program, std::string_view method, std::string_view space) const {
+std::string OptionTable::help(std::string_view program, std::string_view purpose) const {
   constexpr std::size_t column = 34;
   std::ostringstream out;
   const auto line = [&](std::string left, std::string_view right) {
@@ -285,12 +286,11 @@ std::string OptionTable::help(std::string_view program, std::string_view method,
       out << left << std::string(column - left.size(), ' ') << right << "\n";
     }
   };
-  out << program << ": searches the space " << space << " with " << method << "\n\nUsage: " << program
-      << " [options]\n\n";
+  out << program << ": " << purpose << "\n\nUsage: " << program << " [options]\n\n";
   line("-h, --help", "this text");
   line("--version", "the version");
   line("--dry-run", "print the resolved configuration and the planned steps, then end");
-  line("--resume", "continue the search in --out");
+  line("--resume", "continue the run in --out");
   line("--config FILE.toml", "read options from a file (the command line wins)");
   std::string names;
   for (const Preset& preset : presets_)
@@ -309,12 +309,12 @@ std::string OptionTable::help(std::string_view program, std::string_view method,
 
 std::string OptionTable::to_toml(std::string_view method, std::string_view space) const {
   std::ostringstream out;
-  out << "[search]\nmethod = " << toml_text(method) << "\nspace = " << toml_text(space) << "\n";
+  if (!method.empty()) out << "[search]\nmethod = " << toml_text(method) << "\nspace = " << toml_text(space) << "\n";
   std::string section;
   for (const OptionRow& row : rows_) {
     if (row.section != section) {
       section = row.section;
-      out << "\n[" << section << "]\n";
+      out << (out.view().empty() ? "[" : "\n[") << section << "]\n";
     }
     out << row.name << " = " << (row.is_text() ? toml_text(row.get()) : row.get()) << "\n";
   }

@@ -59,12 +59,19 @@ class OptionTable {
   /// there was none.
   void add_preset(const Preset& preset);
 
+  /// Sets the values of a preset. Throws InputError where there is none of that name.
+  void apply_preset(std::string_view name);
+
+  // Of a search, `method` and `space` head the file as [search]; of another program's options they are empty, and there
+  // is no such section.
+
   /// Reads a TOML file: every key must be known and every value in its range; [search] must name `method` and `space`
   /// where it is present. Throws InputError with the file, the line and the nearest known name.
-  void read_toml(const std::filesystem::path& file, std::string_view method, std::string_view space);
+  void read_toml(const std::filesystem::path& file, std::string_view method = {}, std::string_view space = {});
 
   /// As read_toml(), from the content of a file; `name` stands for it in messages.
-  void parse_toml(std::string_view content, const std::string& name, std::string_view method, std::string_view space);
+  void parse_toml(std::string_view content, const std::string& name, std::string_view method = {},
+                  std::string_view space = {});
 
   /// What the command line asked for beyond setting options.
   struct CommandLine {
@@ -73,23 +80,24 @@ class OptionTable {
     bool describe = false;
     bool dry_run = false;
     bool resume = false;
+    std::string preset;  ///< empty: none
   };
 
   /// Applies, in this order, --preset, --config and the single options of the command line (so that the command line
   /// wins). Throws InputError; an unknown option is named together with the nearest known one.
-  CommandLine read_command_line(std::span<const char* const> arguments, std::string_view method,
-                                std::string_view space);
+  CommandLine read_command_line(std::span<const char* const> arguments, std::string_view method = {},
+                                std::string_view space = {});
 
-  [[nodiscard]] std::string help(std::string_view program, std::string_view method, std::string_view space) const;
+  /// `purpose`: what the program does, after its name and a colon.
+  [[nodiscard]] std::string help(std::string_view program, std::string_view purpose) const;
 
   /// The complete configuration as TOML, in table order, headed by [search] method and space.
-  [[nodiscard]] std::string to_toml(std::string_view method, std::string_view space) const;
+  [[nodiscard]] std::string to_toml(std::string_view method = {}, std::string_view space = {}) const;
 
   [[nodiscard]] const std::vector<OptionRow>& rows() const { return rows_; }
 
  private:
   void add_row(const std::string& section, const std::string& prefix, OptionFacts facts);
-  void apply_preset(std::string_view name);
   OptionRow& row_of_flag(std::string_view flag, std::string_view where);
 
   std::vector<OptionRow> rows_;

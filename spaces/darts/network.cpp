@@ -1,18 +1,9 @@
 #include <flowdarts/spaces/darts/backbone.hpp>
 #include <flowdarts/spaces/darts/network.hpp>
 #include <flowdarts/spaces/darts/ops.hpp>
-#include <flowdarts/spaces/support/random.hpp>
 #include <string>
 
 namespace flowdarts::darts {
-
-torch::Tensor drop_samples(const torch::Tensor& x, const DropPath& drop_path, std::uint64_t op) {
-  const double keep = 1.0 - drop_path.probability;
-  CounterRng rng(drop_path.seed, Stream::noise, 0, 0, op);
-  std::vector<double> factors(static_cast<std::size_t>(x.size(0)));
-  for (double& factor : factors) factor = rng.uniform() < keep ? 1.0 / keep : 0.0;
-  return x * torch::tensor(factors, torch::kDouble).to(x.options()).view({-1, 1, 1, 1});
-}
 
 class NetworkCell : public torch::nn::Module {
  public:

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <flowdarts/spaces/darts/spec.hpp>
+#include <flowdarts/spaces/drop_path.hpp>
 #include <memory>
 
 namespace flowdarts::darts {
@@ -14,17 +15,6 @@ class AuxiliaryHead;
 struct PlainLayers;
 template <class, class>
 class Backbone;
-
-/// Drops whole ops of single samples in training mode, all but the identity of stride 1 (Larsson et al., "FractalNet",
-/// ICLR 2017, as NASNet and DARTS use it): what is kept is divided by 1 - probability. `seed` is made anew for every
-/// forward pass by who trains.
-struct DropPath {
-  double probability = 0;
-  std::uint64_t seed = 0;
-};
-
-/// x [B, C, H, W] with dropped samples; op: which of the network's ops x comes from, each has draws of its own.
-torch::Tensor drop_samples(const torch::Tensor& x, const DropPath& drop_path, std::uint64_t op);
 
 /// Logits [B, classes] of the classifier and, in training mode, of the auxiliary one; else undefined.
 struct NetworkOutput {
@@ -39,7 +29,8 @@ class Network : public torch::nn::Module {
   ~Network() override;
 
   /// images [B, 3, H, W], H and W multiples of size_multiple(spec.stem), in any memory format. The auxiliary classifier
-  /// needs what cells of 32 x 32 images (ImageNet: 224 x 224) give it. Throws InputError.
+  /// needs what cells of 32 x 32 images (ImageNet: 224 x 224) give it. drop_path, in training mode, is of every op but
+  /// the identity of stride 1, as NASNet and DARTS use it. Throws InputError.
   NetworkOutput forward(const torch::Tensor& images, const DropPath& drop_path = {});
 
  private:

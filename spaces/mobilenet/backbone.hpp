@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <flowdarts/spaces/mobilenet/ops.hpp>
 #include <flowdarts/spaces/support/error.hpp>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -72,10 +73,10 @@ class Backbone : public torch::nn::Module {
     classifier_ = register_module("classifier", torch::nn::Linear(linear));
   }
 
-  /// images [B, 3, H, W] in any memory format. run(layer module, layer, x) is what a searchable layer makes of x.
-  /// Returns logits [B, classes].
-  template <class Run>
-  torch::Tensor forward(const torch::Tensor& images, const Run& run) {
+  /// images [B, 3, H, W] in any memory format. run(layer module, layer, x) is what a searchable layer makes of x;
+  /// alter(features) what the classifier sees of the pooled features [B, head]. Returns logits [B, classes].
+  template <class Run, class Alter = std::identity>
+  torch::Tensor forward(const torch::Tensor& images, const Run& run, const Alter& alter = {}) {
     if (images.dim() != 4 || images.size(1) != 3) {
       throw InputError("MobileNet-like network: found images of shape " + c10::str(images.sizes()) +
                        ", expected [batch, 3, height, width]");
@@ -86,7 +87,7 @@ class Backbone : public torch::nn::Module {
       if (layers_[layer]) x = run(*layers_[layer], layer, x);
     }
     x = Layers::norm_relu6(*head_norm_, Layers::conv(*head_conv_, x));
-    return classifier_->forward(x.mean({2, 3}, /*keepdim=*/false, classifier_->weight.scalar_type()));
+    return classifier_->forward(alter(x.mean({2, 3}, /*keepdim=*/false, classifier_->weight.scalar_type())));
   }
 
   /// f(layer module, layer) for those that are there.

@@ -8,9 +8,11 @@ class NetworkLayer : public MbConv {
  public:
   NetworkLayer(const LayerShape& shape, Op op) : MbConv(shape, op), shortcut_(shape.keeps_shape()) {}
 
-  torch::Tensor forward(const torch::Tensor& x) override {
+  /// `layer` has draws of its own.
+  torch::Tensor with_shortcut(const torch::Tensor& x, const DropPath& drop_path, std::uint64_t layer) {
     const torch::Tensor y = MbConv::forward(x);
-    return shortcut_ ? y + x : y;
+    if (!shortcut_) return y;
+    return (is_training() && drop_path.probability > 0 ? drop_samples(y, drop_path, layer) : y) + x;
   }
 
  private:
@@ -32,9 +34,15 @@ Network::Network(const Genotype& genotype, std::int64_t classes, const Widths& w
 
 Network::~Network() = default;
 
-torch::Tensor Network::forward(const torch::Tensor& images) {
-  return backbone_->forward(images,
-                            [](NetworkLayer& layer, std::size_t, const torch::Tensor& x) { return layer.forward(x); });
+torch::Tensor Network::forward(const torch::Tensor& images, const Dropout& dropout) {
+  const auto run = [&](NetworkLayer& layer, std::size_t index, const torch::Tensor& x) {
+    const double depth = static_cast<double>(index + 1) / (layer_count + 1);
+    return layer.with_shortcut(x, {depth * dropout.layers.probability, dropout.layers.seed}, index);
+  };
+  return backbone_->forward(images, run, [&](const torch::Tensor& features) {
+    const bool drops = is_training() && dropout.features > 0;
+    return drops ? drop_elements(features, dropout.features, dropout.layers.seed) : features;
+  });
 }
 
 }  // namespace flowdarts::mobilenet

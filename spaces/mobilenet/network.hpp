@@ -4,6 +4,7 @@
 #include <torch/torch.h>
 
 #include <cstdint>
+#include <flowdarts/spaces/drop_path.hpp>
 #include <flowdarts/spaces/mobilenet/genotype.hpp>
 #include <memory>
 
@@ -14,6 +15,14 @@ struct PlainLayers;
 template <class, class>
 class Backbone;
 
+/// What is dropped in training mode.
+struct Dropout {
+  /// Of the layers around which there is a shortcut, EfficientNet's drop-connect: the probability grows in proportion
+  /// to the depth, from 0 at stage 0 by a 22nd of this one with each layer.
+  DropPath layers;      ///< its seed is of both
+  double features = 0;  ///< probability of each feature before the classifier
+};
+
 /// The stand-alone network: one MBConv a layer, none where the layer is skipped.
 class Network : public torch::nn::Module {
  public:
@@ -23,7 +32,7 @@ class Network : public torch::nn::Module {
   ~Network() override;
 
   /// images [B, 3, H, W] in any memory format. Returns logits [B, classes].
-  torch::Tensor forward(const torch::Tensor& images);
+  torch::Tensor forward(const torch::Tensor& images, const Dropout& dropout = {});
 
  private:
   std::shared_ptr<Backbone<NetworkLayer, PlainLayers>> backbone_;

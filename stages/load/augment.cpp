@@ -63,6 +63,8 @@ Augmentation::Augmentation(ImageGeometry geometry, const Normalisation& normalis
   };
   check("padding", options.padding);
   check("cutout", options.cutout);
+  options.jitter.check();
+  options.rand_augment.check();
   for (std::size_t c = 0; c < 3; ++c) {
     const double mean = normalisation.mean[c], std = normalisation.std[c];
     scale_.scale[c] = static_cast<float>(1.0 / (255.0 * std));
@@ -75,13 +77,36 @@ Augmentation::Augmentation(ImageGeometry geometry, const Normalisation& normalis
 
 void Augmentation::train(const Dataset& dataset, std::int64_t sample, CounterRng rng, Image& scratch,
                          std::span<float> out) const {
+  Crop hole;
   if (geometry_.fixed) {
-    dataset.decode(sample, scratch);
-    const Crop crop = choose_crop(sample, rng);
-    copy_shifted(scratch, crop, out);
-    cut_out(crop, out);
-    return;
+    train_fixed(dataset, sample, rng, scratch, out, hole);
+  } else {
+    train_resized(dataset, sample, rng, scratch, out, hole);
   }
+  if (options_.lighting > 0) add_lighting(rng, out);
+  cut_out(hole, out);
+}
+
+void Augmentation::train_fixed(const Dataset& dataset, std::int64_t sample, CounterRng& rng, Image& scratch,
+                               std::span<float> out, Crop& hole) const {
+  dataset.decode(sample, scratch);
+  hole = draw_crop(sample, rng);
+  if (!alters_pixels()) return copy_shifted(scratch, hole, out);
+  const int size = geometry_.size;
+  std::vector<std::uint8_t> pixels(3 * static_cast<std::size_t>(size) * static_cast<std::size_t>(size), 0);
+  std::uint8_t* target = pixels.data();
+  for (int y = 0; y < size; ++y) {
+    for (int x = 0; x < size; ++x, target += 3) {
+      const int from_x = (hole.flip ? size - 1 - x : x) + hole.shift_x, from_y = y + hole.shift_y;
+      if (from_x < 0 || from_x >= size || from_y < 0 || from_y >= size) continue;
+      std::copy_n(scratch.pixels.data() + std::ptrdiff_t{3} * (std::ptrdiff_t{from_y} * size + from_x), 3, target);
+    }
+  }
+  alter_pixels(pixels, rng, out);
+}
+
+void Augmentation::train_resized(const Dataset& dataset, std::int64_t sample, CounterRng& rng, Image& scratch,
+                                 std::span<float> out, Crop& hole) const {
   Region region;
   dataset.decode(
       sample,
@@ -92,15 +117,53 @@ void Augmentation::train(const Dataset& dataset, std::int64_t sample, CounterRng
       },
       scratch);
   const bool flip = rng.below(2) == 1;
-  resize(scratch, crop_axis(region.left, region.width, geometry_.size, scratch.shrink),
-         crop_axis(region.top, region.height, geometry_.size, scratch.shrink), flip, scale_, geometry_.size,
-         geometry_.size, out);
-  Crop hole;
+  const ResizeAxis across = crop_axis(region.left, region.width, geometry_.size, scratch.shrink);
+  const ResizeAxis down = crop_axis(region.top, region.height, geometry_.size, scratch.shrink);
+  const ChannelScale scale = alters_pixels() ? ChannelScale{.scale = {1, 1, 1}, .bias = {0, 0, 0}} : scale_;
+  resize(scratch, across, down, flip, scale, geometry_.size, geometry_.size, out, options_.filter);
   choose_hole(rng, hole);
-  cut_out(hole, out);
+  if (!alters_pixels()) return;
+  const std::size_t plane = out.size() / 3;
+  std::vector<std::uint8_t> pixels(out.size());
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    pixels[3 * (i % plane) + i / plane] = static_cast<std::uint8_t>(std::clamp(out[i], 0.0F, 255.0F) + 0.5F);
+  }
+  alter_pixels(pixels, rng, out);
+}
+
+// pixels: size * size of uint8, HWC, after crop and flip; out: what becomes of them, normalised.
+void Augmentation::alter_pixels(std::span<std::uint8_t> pixels, CounterRng& rng, std::span<float> out) const {
+  const PixelGrid grid{pixels, geometry_.size, geometry_.size};
+  options_.jitter.apply(grid, rng);
+  options_.rand_augment.apply(grid, rng);
+  const std::size_t plane = out.size() / 3;
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const std::size_t channel = i / plane;
+    out[i] = normalised_[256 * channel + pixels[3 * (i % plane) + channel]];
+  }
+}
+
+void Augmentation::add_lighting(CounterRng& rng, std::span<float> out) const {
+  // Principal components of the RGB values, from 0 to 1, of ImageNet's training images.
+  constexpr std::array<double, 3> deviations{0.2175, 0.0188, 0.0045};
+  constexpr std::array<std::array<double, 3>, 3> directions{
+      {{-0.5675, 0.7192, 0.4009}, {-0.5808, -0.0045, -0.8140}, {-0.5836, -0.6948, 0.4203}}};
+  std::array<double, 3> along{};
+  for (std::size_t i = 0; i < 3; ++i) along[i] = options_.lighting * rng.normal() * deviations[i];
+  const std::size_t plane = out.size() / 3;
+  for (std::size_t c = 0; c < 3; ++c) {
+    double shift = 0;
+    for (std::size_t i = 0; i < 3; ++i) shift += directions[c][i] * along[i];
+    const auto normalised = static_cast<float>(shift * 255.0 * static_cast<double>(scale_.scale[c]));
+    for (float& value : out.subspan(c * plane, plane)) value += normalised;
+  }
 }
 
 Crop Augmentation::choose_crop(std::int64_t sample, CounterRng rng) const {
+  return draw_crop(sample, rng);
+}
+
+Crop Augmentation::draw_crop(std::int64_t sample, CounterRng& rng) const {
   const auto shift = [&] {
     return static_cast<std::int16_t>(static_cast<int>(rng.below(static_cast<std::uint64_t>(2 * options_.padding + 1))) -
                                      options_.padding);
@@ -143,7 +206,7 @@ void Augmentation::evaluate(const Dataset& dataset, std::int64_t sample, Image& 
         return whole_image(width, height);
       },
       scratch);
-  resize(scratch, horizontal, vertical, false, scale_, geometry_.size, geometry_.size, out);
+  resize(scratch, horizontal, vertical, false, scale_, geometry_.size, geometry_.size, out, options_.filter);
 }
 
 // crop_pixel() of all pixels but the hole's, row by row.

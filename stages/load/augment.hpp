@@ -4,8 +4,10 @@
 
 #include <array>
 #include <flowdarts/spaces/support/random.hpp>
+#include <flowdarts/stages/load/colour_jitter.hpp>
 #include <flowdarts/stages/load/crop.hpp>
 #include <flowdarts/stages/load/dataset.hpp>
+#include <flowdarts/stages/load/rand_augment.hpp>
 #include <flowdarts/stages/load/resize.hpp>
 #include <span>
 
@@ -14,6 +16,12 @@ namespace flowdarts {
 struct AugmentOptions {
   int padding = 4;  ///< black border of fixed-size images before the random crop, pixels, 0 .. size
   int cutout = 0;   ///< side of the square hole (DeVries and Taylor 2017, arXiv:1708.04552), pixels; 0: none
+  ColourJitter jitter = {};
+  RandAugment rand_augment = {};
+  /// Standard deviation of the noise along the principal axes of ImageNet's colours (Krizhevsky, Sutskever, Hinton,
+  /// NIPS 2012, section 4.1); 0: none.
+  double lighting = 0;
+  ResizeFilter filter = ResizeFilter::bilinear;  ///< of images that are not of fixed size
 };
 
 /// The part of a width x height image that torchvision's RandomResizedCrop takes: ten tries of area U(0.08, 1) and
@@ -29,12 +37,14 @@ class Augmentation {
 
   /// Training. Fixed-size images: black padding, random crop, horizontal flip with probability 1/2, normalisation,
   /// cutout on the normalised tensor (its hole is clipped at the borders). Others: random_resized_crop, resized to size
-  /// x size with antialiased bilinear weights, flip, normalisation, cutout; a JPEG whose crop is at least twice as
-  /// large as the output in both directions is decoded at 1/2, 1/4 or 1/8 before the resize, which differs slightly
-  /// from resizing the full image. `scratch` is working memory. Throws what Dataset::decode throws.
+  /// x size with antialiased weights, flip, normalisation, cutout; a JPEG whose crop is at least twice as large as the
+  /// output in both directions is decoded at 1/2, 1/4 or 1/8 before the resize, which differs slightly from resizing
+  /// the full image. Where the options ask for them, colour jitter, RandAugment and lighting follow the flip, the first
+  /// two on pixels rounded to 8 bits. `scratch` is working memory. Throws what Dataset::decode throws.
   void train(const Dataset& dataset, std::int64_t sample, CounterRng rng, Image& scratch, std::span<float> out) const;
 
-  /// What train() chooses for a sample of fixed size: crop_pixel() of it with normalised() are the same bits.
+  /// What train() chooses for a sample of fixed size: where nothing alters its colours, crop_pixel() of it with
+  /// normalised() are the same bits.
   [[nodiscard]] Crop choose_crop(std::int64_t sample, CounterRng rng) const;
 
   /// What becomes of each value 0 .. 255 of each channel: [3, 256].
@@ -45,6 +55,14 @@ class Augmentation {
   void evaluate(const Dataset& dataset, std::int64_t sample, Image& scratch, std::span<float> out) const;
 
  private:
+  [[nodiscard]] Crop draw_crop(std::int64_t sample, CounterRng& rng) const;
+  [[nodiscard]] bool alters_pixels() const { return options_.jitter.any() || options_.rand_augment.any(); }
+  void train_fixed(const Dataset& dataset, std::int64_t sample, CounterRng& rng, Image& scratch, std::span<float> out,
+                   Crop& hole) const;
+  void train_resized(const Dataset& dataset, std::int64_t sample, CounterRng& rng, Image& scratch, std::span<float> out,
+                     Crop& hole) const;
+  void alter_pixels(std::span<std::uint8_t> pixels, CounterRng& rng, std::span<float> out) const;
+  void add_lighting(CounterRng& rng, std::span<float> out) const;
   void choose_hole(CounterRng& rng, Crop& crop) const;
   void copy_shifted(const Image& image, const Crop& crop, std::span<float> out) const;
   void cut_out(const Crop& crop, std::span<float> out) const;

@@ -18,8 +18,17 @@ struct Taps {
   }
 };
 
-Taps make_taps(const ResizeAxis& axis, int outputs, int origin) {
-  const double width = std::max(axis.step, 1.0);
+// Of a filter at a distance from its centre, in pixels of the smaller resolution.
+double weight_at(ResizeFilter filter, double distance) {
+  const double x = std::abs(distance);
+  if (filter == ResizeFilter::bilinear) return std::max(0.0, 1.0 - x);
+  if (x < 1) return (1.5 * x - 2.5) * x * x + 1;
+  return x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0.0;
+}
+
+Taps make_taps(const ResizeAxis& axis, int outputs, int origin, ResizeFilter filter) {
+  const double scale = std::max(axis.step, 1.0);
+  const double width = scale * (filter == ResizeFilter::bilinear ? 1 : 2);
   Taps taps;
   taps.stride = static_cast<std::size_t>(std::ceil(2 * width)) + 1;
   taps.first.resize(static_cast<std::size_t>(outputs));
@@ -32,7 +41,7 @@ Taps make_taps(const ResizeAxis& axis, int outputs, int origin) {
     const int last = std::min(axis.clip_end, static_cast<int>(std::floor(center + width + 0.5)));
     double sum = 0;
     for (int x = first; x < last; ++x) {
-      const double weight = std::max(0.0, 1.0 - std::abs((x + 0.5 - center) / width));
+      const double weight = weight_at(filter, (x + 0.5 - center) / scale);
       weights[static_cast<std::size_t>(x - first)] = weight;
       sum += weight;
     }
@@ -73,9 +82,9 @@ Lanes weigh_pixels(const float* pixel, std::span<const float> weights) {
 }  // namespace
 
 void resize(const Image& image, const ResizeAxis& horizontal, const ResizeAxis& vertical, bool flip,
-            const ChannelScale& scale, int width, int height, std::span<float> out) {
-  const Taps across = make_taps(horizontal, width, image.left);
-  const Taps down = make_taps(vertical, height, image.top);
+            const ChannelScale& scale, int width, int height, std::span<float> out, ResizeFilter filter) {
+  const Taps across = make_taps(horizontal, width, image.left, filter);
+  const Taps down = make_taps(vertical, height, image.top, filter);
   // Rows first: they are contiguous, and one row of sums then stays in the cache.
   const auto left = static_cast<std::size_t>(*std::ranges::min_element(across.first));
   const auto right = static_cast<std::size_t>(across.first.back() + across.count.back());

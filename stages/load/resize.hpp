@@ -1,12 +1,26 @@
 #pragma once
-// Antialiased bilinear resizing, as Pillow's Image.resize and PyTorch's interpolate(antialias=True) do it: each output
-// pixel is a weighted mean of input pixels under a triangle whose support grows with the reduction, weights
-// renormalised at the edges. Unlike them, nothing is rounded to 8 bits on the way.
+// Antialiased resizing, as Pillow's Image.resize and PyTorch's interpolate(antialias=True) do it: each output pixel is
+// a weighted mean of input pixels under a filter whose support grows with the reduction, weights renormalised at the
+// edges. Unlike them, nothing is rounded to 8 bits on the way.
+
+#include <array>
+#include <cstdint>
 
 #include <flowdarts/stages/load/image.hpp>
 #include <span>
+#include <string_view>
+#include <utility>
 
 namespace flowdarts {
+
+enum class ResizeFilter : std::uint8_t {
+  bilinear,  ///< a triangle
+  bicubic    ///< Keys' cubic with a = -1/2, as Pillow's; its results may lie outside of the values' range
+};
+
+constexpr std::array<std::pair<ResizeFilter, std::string_view>, 2> names_of(ResizeFilter) {
+  return {{{ResizeFilter::bilinear, "bilinear"}, {ResizeFilter::bicubic, "bicubic"}}};
+}
 
 /// How output pixels map to input pixels along one axis. The centre of output pixel j lies at
 /// begin + (j + 0.5) * step; input pixel x covers [x, x + 1); only pixels in [clip_begin, clip_end) are read.
@@ -26,6 +40,7 @@ struct ChannelScale {
 /// Resizes to width x height, mirrors left-right if `flip`, normalises, and writes planes [3, height, width].
 /// The image must hold every pixel within the clips that an output pixel depends on.
 void resize(const Image& image, const ResizeAxis& horizontal, const ResizeAxis& vertical, bool flip,
-            const ChannelScale& scale, int width, int height, std::span<float> out);
+            const ChannelScale& scale, int width, int height, std::span<float> out,
+            ResizeFilter filter = ResizeFilter::bilinear);
 
 }  // namespace flowdarts

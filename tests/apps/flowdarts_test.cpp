@@ -81,7 +81,8 @@ TEST_F(Flowdarts, PrintsItsVersionAndHelp) {
                                                     {"correlate", "--help"},
                                                     {"report", "--help"},
                                                     {"data", "--help"},
-                                                    {"data", "split", "--help"}}) {
+                                                    {"data", "split", "--help"},
+                                                    {"export", "--help"}}) {
     const Result help = run(arguments);
     EXPECT_EQ(help.code, 0);
     EXPECT_THAT(help.out, HasSubstr("Usage: flowdarts"));
@@ -427,7 +428,7 @@ TEST_F(Correlates, RefusesWhatIsNoSuchRun) {
 }
 
 TEST_F(Flowdarts, RefusesBadInputInOneLine) {
-  expect_refused({}, "found no command, expected one of list, query, info, correlate, report, data");
+  expect_refused({}, "found no command, expected one of list, query, info, correlate, report, data, export, train");
   expect_refused({"qurey", example}, "unknown command \"qurey\", the nearest known one is \"query\"");
   expect_refused({"--verison"}, "unknown option \"--verison\", the nearest known one is \"--version\"");
   expect_refused({"query"}, "query: ARCH is required");
@@ -466,6 +467,39 @@ TEST_F(Flowdarts, RefusesBadInputInOneLine) {
   expect_refused({"info", "--genotype", "k3e3,k3e3,skip", "--json"},
                  "layer string, character 15, layer 3: found the end of the text, expected \",\"");
   expect_refused({"info", "--genotype", darts_v2, "--cells", "0"}, "DARTS network: cells: found 0, expected 1 to 100");
+}
+
+TEST_F(Flowdarts, ExportsTheGenotypeOfARunAsText) {
+  const fs::path run_directory = folder_ / "run";
+  for (const std::string& genotype : {example, darts_v2, layers}) {
+    const std::string space = genotype == example ? "nas-bench-201" : genotype == layers ? "mobilenet" : "darts";
+    write(run_directory / "genotype.json", json{{"space", space}, {"genotype", genotype}}.dump());
+    const Result result = run({"export", run_directory.string(), "--genotype-text"});
+    EXPECT_EQ(result.code, 0) << result.err;
+    const std::string info = run({"info", genotype}).out;
+    EXPECT_EQ(result.out, info.substr(0, info.find('\n') + 1)) << "the genotype as it is written";
+    EXPECT_EQ(result.err, "");
+  }
+}
+
+TEST_F(Flowdarts, RefusesExportsThatDoNotFit) {
+  const std::string run = folder_.string();
+  expect_refused({"export"}, "export: RUN is required");
+  expect_refused({"export", run}, "export: found nothing to write, expected --onnx, --safetensors or --genotype-text");
+  expect_refused({"export", run, "--onx", "f"},
+                 "export: unknown option \"--onx\", the nearest known one is \"--onnx\"");
+  expect_refused({"export", run, "--supernet", "--onnx", "f"}, "export: --supernet excludes --onnx");
+  expect_refused({"export", run, "--supernet", "--genotype-text"}, "export: --supernet requires --safetensors");
+  expect_refused({"export", run, "--fold-bn", "--safetensors", "f"}, "export: --fold-bn requires --onnx");
+  expect_refused({"export", run, "--features", "--safetensors", "f"}, "export: --features requires --onnx");
+  expect_refused({"export", run, "--genotype-text"},
+                 (folder_ / "genotype.json").string() + ": cannot open: No such file or directory");
+  expect_refused({"export", "/no/such/run", "--genotype-text"},
+                 "\"/no/such/run\": found no such file or folder, expected a run directory or a checkpoint");
+  write(folder_ / "short.ckpt", "no checkpoint");
+  const Result result = Flowdarts::run({"export", (folder_ / "short.ckpt").string(), "--genotype-text"});
+  EXPECT_EQ(result.code, 2);
+  EXPECT_THAT(result.err, StartsWith("flowdarts: " + (folder_ / "short.ckpt").string()));
 }
 
 TEST_F(Flowdarts, SaysWhenItsOutputIsLost) {
@@ -564,6 +598,20 @@ TEST_F(Flowdarts, DataSplitRefusesWhatItCannotDo) {
   EXPECT_EQ(read(folder_ / "lists/train.txt"), before);
   expect_refused({"data"}, "data: found no command, expected one of split");
   expect_refused({"data", "spilt"}, "data: unknown command \"spilt\", the nearest known one is \"split\"");
+}
+
+TEST_F(MovedFlowdarts, HandsACommandOverToItsProgram) {
+  const Result missing = run({"train", "--help"});
+  EXPECT_EQ(missing.code, 1);
+  const std::string program = (fs::canonical(folder_) / "bin/flowdarts-train").string();
+  EXPECT_EQ(missing.err, "flowdarts: train: cannot run " + program + ": No such file or directory\n");
+
+  write(program, "#!/bin/sh\necho \"$@\"\nexit 7\n");
+  fs::permissions(program, fs::perms::owner_all);
+  const Result result = run({"train", "--epochs", "two words"});
+  EXPECT_EQ(result.code, 7);
+  EXPECT_EQ(result.out, "--epochs two words\n");
+  EXPECT_THAT(run({"--help"}).out, HasSubstr("train"));
 }
 
 TEST_F(MovedFlowdarts, ListNamesAMissingFolderOrABrokenFile) {

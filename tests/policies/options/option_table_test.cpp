@@ -135,7 +135,7 @@ TEST_F(Options, CommandLineWinsOverFileAndFileOverPreset) {
 }
 
 TEST_F(Options, HelpNamesFlagRangeAndDefault) {
-  const std::string help = table.help("program", "darts", "nas-bench-201");
+  const std::string help = table.help("program", "searches the space nas-bench-201 with darts");
   EXPECT_THAT(help, HasSubstr("--prune-ratio-train VALUE"));
   EXPECT_THAT(help, HasSubstr("part, removed (from 0 to below 1, default 0.15)"));
   EXPECT_THAT(help, HasSubstr("--[no-]prune-balance"));
