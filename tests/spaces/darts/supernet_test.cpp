@@ -423,8 +423,8 @@ TEST(Space, DerivesWithALimitOfSkipsInTheNormalCell) {
     put(columns + skip, 0.25);
     put(columns + sep, 0.2);
     if (with_none) put(columns, 0.55);
-    const auto derived = [&](std::int64_t skips) {
-      return space.derive_with_skip_limit({scores, scores}, {mask, mask}, skips);
+    const auto derived = [&](std::int64_t limit) {
+      return space.derive_with_skip_limit({scores, scores}, {mask, mask}, limit);
     };
     constexpr Op s = Op::skip_connect, c = Op::sep_conv_3x3;
     EXPECT_EQ(derived(2).normal.inputs, (std::vector<Input>{{s, 0}, {s, 1}}));
