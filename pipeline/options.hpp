@@ -62,13 +62,14 @@ inline constexpr std::array<std::string_view, 11> not_identity{
     "out",       "device", "threads", "loader-threads",  "prefetch",     "keep-checkpoints",
     "log-level", "data",   "lists",   "benchmark-table", "deterministic"};
 
-enum class DatasetKind : std::uint8_t { fashion_mnist, mnist, cifar10, cifar100, folder };
+enum class DatasetKind : std::uint8_t { fashion_mnist, mnist, cifar10, cifar100, imagenet16_120, folder };
 
-constexpr std::array<std::pair<DatasetKind, std::string_view>, 5> names_of(DatasetKind) {
+constexpr std::array<std::pair<DatasetKind, std::string_view>, 6> names_of(DatasetKind) {
   return {{{DatasetKind::fashion_mnist, "fashion-mnist"},
            {DatasetKind::mnist, "mnist"},
            {DatasetKind::cifar10, "cifar10"},
            {DatasetKind::cifar100, "cifar100"},
+           {DatasetKind::imagenet16_120, "imagenet16-120"},
            {DatasetKind::folder, "folder"}}};
 }
 

@@ -701,21 +701,24 @@ class SearchGraph {
       }
     }
     if constexpr (requires { importance_.skip_limit(); }) {
-      return text_within_budget(
-          space_.derive_with_skip_limit(present, masks_or_all(), importance_.skip_limit()), [&](const auto&... budget) {
-            return space_.derive_with_skip_limit_within(present, masks_or_all(), importance_.skip_limit(), budget...);
-          });
+      const std::int64_t skips = importance_.skip_limit();
+      return text_within_budget(space_.derive_with_skip_limit(present, masks_or_all(), skips),
+                                [&](const auto& space, const auto&... budget) {
+                                  return space.derive_with_skip_limit_within(present, masks_or_all(), skips, budget...);
+                                });
     } else if constexpr (by_group) {
-      return text_within_budget(space_.derive_by_group(present), [&](const auto&... budget) {
-        return space_.derive_by_group_within(present, budget...);
+      return text_within_budget(space_.derive_by_group(present), [&](const auto& space, const auto&... budget) {
+        return space.derive_by_group_within(present, budget...);
       });
     } else {
-      return text_within_budget(space_.derive(present),
-                                [&](const auto&... budget) { return space_.derive_within(present, budget...); });
+      return text_within_budget(space_.derive(present), [&](const auto& space, const auto&... budget) {
+        return space.derive_within(present, budget...);
+      });
     }
   }
 
-  /// The genotype's text, or where its network exceeds the budget that of what derive_within(budget, input) gives.
+  /// The genotype's text, or where its network exceeds the budget that of what derive_within(space, budget, input)
+  /// gives.
   template <class DeriveWithin>
   std::string text_within_budget(const typename Space::Genotype& genotype, const DeriveWithin& derive_within) {
     if constexpr (KnowsCosts<Space>) {
@@ -723,7 +726,7 @@ class SearchGraph {
       const NetworkInput input = network_input(*data_.dataset);
       const NetworkCost cost = space_.cost(genotype, input);
       if (budget.holds(cost)) return Space::to_text(genotype);
-      if (const auto inside = derive_within(budget, input)) {
+      if (const auto inside = derive_within(space_, budget, input)) {
         output_.over_budget(cost, space_.cost(*inside, input));
         return Space::to_text(*inside);
       }

@@ -3,6 +3,7 @@
 #include <flowdarts/stages/load/dataset.hpp>
 #include <flowdarts/stages/load/idx.hpp>
 #include <flowdarts/stages/load/image_folder.hpp>
+#include <flowdarts/stages/load/imagenet16.hpp>
 #include <flowdarts/stages/load/read_file.hpp>
 
 namespace flowdarts {
@@ -20,10 +21,11 @@ std::shared_ptr<const Dataset> open_dataset(const DatasetConfig& given) {
   if (config.kind == "fashion-mnist" || config.kind == "mnist") open = open_idx;
   if (config.kind == "cifar10") open = open_cifar10;
   if (config.kind == "cifar100") open = open_cifar100;
+  if (config.kind == "imagenet16-120") open = open_imagenet16;
   if (config.kind == "folder") open = open_image_folder;
   if (open == nullptr) {
     throw InputError("data set kind '" + printable(config.kind) +
-                     "', expected fashion-mnist, mnist, cifar10, cifar100 or folder");
+                     "', expected fashion-mnist, mnist, cifar10, cifar100, imagenet16-120 or folder");
   }
   if (config.path.empty()) {
     if (config.kind != "fashion-mnist")
@@ -34,10 +36,12 @@ std::shared_ptr<const Dataset> open_dataset(const DatasetConfig& given) {
   if (!folder && !config.lists.empty()) {
     throw InputError("lists of images: found the data set " + config.kind + ", expected folder");
   }
+  const int own_size = config.kind == "imagenet16-120" ? 16 : 32;
   if (config.image_size < 0 || config.image_size > max_image_size ||
-      (!folder && config.image_size != 0 && config.image_size != 32)) {
+      (!folder && config.image_size != 0 && config.image_size != own_size)) {
     throw InputError("image size " + std::to_string(config.image_size) + ", expected " +
-                     (folder ? "0 to " + std::to_string(max_image_size) : "32, the size of " + config.kind));
+                     (folder ? "0 to " + std::to_string(max_image_size)
+                             : std::to_string(own_size) + ", the size of " + config.kind));
   }
   return open(config);
 }

@@ -88,14 +88,14 @@ class Dataset {
 enum class Part : std::uint8_t { train, test };
 
 struct DatasetConfig {
-  std::string kind = {};            ///< fashion-mnist, mnist, cifar10, cifar100 or folder
+  std::string kind = {};            ///< fashion-mnist, mnist, cifar10, cifar100, imagenet16-120 or folder
   std::filesystem::path path = {};  ///< empty: Debian's copy for fashion-mnist, an error for the others
   Part part = Part::train;          ///< a folder has one part only, `train`: its path says which images
   /// Leave out what is broken and count it: records cut off by a truncated file, labels out of range, images that do
   /// not decode, class folders without images, entries that cannot be read. Files that are damaged as a whole (missing,
   /// bad magic, broken gzip) are refused all the same.
   bool skip_corrupt = false;
-  /// Side of the images that reach the network. 0: 32 for CIFAR and MNIST; for a folder the size of its first image if
+  /// Side of the images that reach the network. 0: 32 for CIFAR and MNIST, 16 for ImageNet16-120; for a folder the size of its first image if
   /// that is square and at most 64, else 224.
   int image_size = 0;
   std::filesystem::path lists = {};  ///< of a folder: where the lists of its images are (image_lists.hpp), or empty

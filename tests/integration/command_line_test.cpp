@@ -27,7 +27,7 @@ TEST_F(Searches, RefuseBadCommandLines) {
       {{"--w-lr", "nan"}, {"--w-lr", "found \"nan\"", "expected a number"}},
       {{"--prune-ratio-train", "1.0"}, {"--prune-ratio-train", "found 1.0"}},
       {{"--prune-window", "9", "--epochs", "4"}, {"--prune-window", "found 9", "--epochs, which is 4"}},
-      {{"--dataset", "cifar11"}, {"--dataset", "found \"cifar11\"", "fashion-mnist, mnist, cifar10, cifar100, folder"}},
+      {{"--dataset", "cifar11"}, {"--dataset", "found \"cifar11\"", "fashion-mnist, mnist, cifar10, cifar100, imagenet16-120, folder"}},
       {{"--device", "gpu"}, {"--device", "found \"gpu\"", "cpu, cuda"}},
       {{"--precision", "fp16"}, {"--precision", "found \"fp16\"", "fp32, tf32, bf16"}},
       {{"--precision", "tf32"}, {"--precision: found tf32 with --device cpu", "expected fp32 or bf16"}},
