@@ -69,13 +69,14 @@ void write_asked(const app::Export& asked) {
                      ": found a search, whose architecture has no weights of its own yet; train it with "
                      "'flowdarts train' and export that run, or the search network with --supernet");
   }
+  const std::string text = asked.text();  // first: it may refuse
   if (of_search) {
     const app::SearchedSupernet supernet = app::read_supernet(checkpoint, asked.source);
     write_tensors(*asked.safetensors, supernet.weights, supernet.facts);
   } else {
     write_trained(asked, checkpoint);
   }
-  asked.print_text();
+  std::cout << text;
 }
 
 int run(int argc, char** argv) {
@@ -92,7 +93,7 @@ int run(int argc, char** argv) {
   }
   asked.check();
   if (asked.is_text_alone()) {
-    asked.print_text();
+    std::cout << asked.text();
   } else {
     write_asked(asked);
   }

@@ -160,8 +160,11 @@ class CheckpointReader {
     ByteReader derived = checkpoint_.section("derived");
     derived.get<bool>();
     if (std::string genotype = derived.get_string(); !genotype.empty()) facts["genotype"] = std::move(genotype);
+    const std::string suffix = " policy";
+    std::string& policies = facts["policies"];
     for (const auto& [key, value] : checkpoint_.identity()) {
-      if (key.ends_with(" policy")) facts["policies"] += (facts["policies"].empty() ? "" : ", ") + value;
+      if (!key.ends_with(suffix)) continue;
+      policies += (policies.empty() ? "" : ", ") + key.substr(0, key.size() - suffix.size()) + " " + value;
     }
     return facts;
   }

@@ -91,8 +91,8 @@ struct Export {
   void check() const;
   /// Whether the genotype is all that is asked for.
   [[nodiscard]] bool is_text_alone() const { return !onnx && !safetensors; }
-  /// Prints the genotype where that is asked for.
-  void print_text() const;
+  /// What is printed: the genotype, a line, where that is asked for. Throws InputError where there is none.
+  [[nodiscard]] std::string text() const;
 };
 
 /// A checkpoint, or the newest of a run directory; another process may be writing there. Throws InputError.

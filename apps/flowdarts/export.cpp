@@ -2,7 +2,6 @@
 #include <flowdarts/spaces/stand_alone/spec.hpp>
 #include <flowdarts/spaces/support/error.hpp>
 #include <flowdarts/spaces/support/quote.hpp>
-#include <iostream>
 
 #include "commands.hpp"
 
@@ -65,8 +64,8 @@ void Export::check() const {
   needs(features, "--features", onnx.has_value(), "--onnx");
 }
 
-void Export::print_text() const {
-  if (genotype_text) std::cout << genotype_of(source) << "\n";
+std::string Export::text() const {
+  return genotype_text ? genotype_of(source) + "\n" : "";
 }
 
 }  // namespace flowdarts::app

@@ -115,7 +115,7 @@ int run(int argc, char** argv) {
   if (export_command->parsed()) {
     exported.check();
     if (!exported.is_text_alone()) app::become_command(argc, argv);
-    exported.print_text();
+    std::cout << exported.text();
   }
   if (!std::cout.flush()) throw RunError("cannot write to standard output");
   return 0;

@@ -85,9 +85,10 @@ TEST(SearchedSupernet, OfDarts) {
   expected["alphas_reduce"] = weight_of(alphas[1]);
   expect_same(found.weights, expected);
   EXPECT_EQ(found.weights.at("alphas_normal").shape, (std::vector<std::int64_t>{14, 7}));
-  EXPECT_EQ(found.facts,
-            (std::map<std::string, std::string>{
-                {"space", "darts"}, {"epochs", "2"}, {"genotype", "a genotype"}, {"policies", "Softmax, FirstOrder"}}));
+  EXPECT_EQ(found.facts, (std::map<std::string, std::string>{{"space", "darts"},
+                                                             {"epochs", "2"},
+                                                             {"genotype", "a genotype"},
+                                                             {"policies", "relaxation Softmax, bilevel FirstOrder"}}));
 }
 
 TEST(SearchedSupernet, OfPcDartsHasEdgeWeights) {
