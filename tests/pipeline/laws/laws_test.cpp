@@ -77,6 +77,7 @@ TEST_P(Laws, EndsInAValidGenotypeWithFiniteAlphasAndMasksThatOnlyShrink) {
       }
     }
     EXPECT_EQ(row.at("collapse").is_null(), row.at("genotype").is_null());
+    EXPECT_EQ(row.at("cost").is_null(), row.at("genotype").is_null());
     if (row.at("ops_left").is_null()) continue;
     const auto now = row.at("ops_left").get<LawOps>();
     for (std::size_t m = 0; m < left.size(); ++m) {
@@ -169,7 +170,7 @@ TEST_P(Laws, MeasuringLeavesNoTrace) {
   for (std::size_t i = 0; i < rows_with.size(); ++i) {
     EXPECT_FALSE(rows_with[i].at("importance").is_null());
     EXPECT_FALSE(rows_with[i].at("genotype").is_null());
-    for (const char* field : {"importance", "genotype", "true_accuracy", "collapse"}) {
+    for (const char* field : {"importance", "genotype", "true_accuracy", "cost", "collapse"}) {
       rows_with[i].erase(field);
       rows_without[i].erase(field);
     }
