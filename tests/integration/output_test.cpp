@@ -85,7 +85,7 @@ TEST_F(Searches, RecordEveryDocumentedFieldOfEveryEpoch) {
 // Alpha is near its start, so another cell is found in each epoch; all but the first limit are those of common cells.
 TEST_F(Searches, KeepToTheirBudget) {
   const auto search = [&](const std::string& out, const Arguments& budget) {
-    finish(bdp_darts, tiny(out) + Arguments{"--epochs", "3"} + budget);
+    finish(bdp_darts, tiny(out) + Arguments{"--epochs", "3", "--prune-window", "3"} + budget);
     return read_metrics(folder_ / out / "metrics.jsonl");
   };
   const std::vector<Json> free = search("free", {}), within = search("within", {"--max-params", "73306"});
