@@ -45,9 +45,9 @@ else:
                 session = onnxruntime.InferenceSession(sys.argv[5], providers=["CPUExecutionProvider"])
                 names = [value.name for value in session.get_outputs() if value.name.startswith("stride_")]
                 side = expected["images"].shape[-1]
-                for name, found in zip(names, session.run(names, {"images": expected["images"].numpy()})):
+                for name, given in zip(names, session.run(names, {"images": expected["images"].numpy()})):
                     wanted_map = maps[side // int(name.removeprefix("stride_"))]
-                    features[name] = float((torch.from_numpy(found) - wanted_map).abs().max())
+                    features[name] = float((torch.from_numpy(given) - wanted_map).abs().max())
 with safetensors.safe_open(sys.argv[3], framework="numpy") as file:
     metadata = file.metadata()
 print(json.dumps({
