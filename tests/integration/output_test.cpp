@@ -82,18 +82,20 @@ TEST_F(Searches, RecordEveryDocumentedFieldOfEveryEpoch) {
   }
 }
 
-// Alpha is near its start, so another cell is found in each epoch; all but the first limit are those of common cells.
+// 73,306 parameters are those of a network without convolutions in its cells.
 TEST_F(Searches, KeepToTheirBudget) {
   const auto search = [&](const std::string& out, const Arguments& budget) {
     finish(bdp_darts, tiny(out) + Arguments{"--epochs", "3", "--prune-window", "3"} + budget);
     return read_metrics(folder_ / out / "metrics.jsonl");
   };
   const std::vector<Json> free = search("free", {}), within = search("within", {"--max-params", "73306"});
+  bool replaced = false;
   for (std::size_t epoch = 0; epoch < free.size(); ++epoch) {
-    EXPECT_GT(free[epoch]["cost"]["params"].get<std::int64_t>(), 73306) << "the test needs cells with convolutions";
+    replaced |= free[epoch]["cost"]["params"].get<std::int64_t>() > 73306;
     EXPECT_EQ(within[epoch]["cost"]["params"], 73306);
     EXPECT_EQ(within[epoch]["alpha"], free[epoch]["alpha"]) << "a budget changes no search";
   }
+  EXPECT_TRUE(replaced) << "the test needs cells with convolutions";
   EXPECT_THAT(read(folder_ / "within/log.txt"), ::testing::HasSubstr("over budget: the derived network has"));
   EXPECT_EQ(read(folder_ / "free/log.txt").find("over budget"), std::string::npos);
   expect_refused(bdp_darts, tiny("refused") + Arguments{"--max-params", "73305"},
