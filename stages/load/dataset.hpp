@@ -95,8 +95,8 @@ struct DatasetConfig {
   /// not decode, class folders without images, entries that cannot be read. Files that are damaged as a whole (missing,
   /// bad magic, broken gzip) are refused all the same.
   bool skip_corrupt = false;
-  /// Side of the images that reach the network. 0: 32 for CIFAR and MNIST, 16 for ImageNet16-120; for a folder the size of its first image if
-  /// that is square and at most 64, else 224.
+  /// Side of the images that reach the network. 0: 32 for CIFAR and MNIST, 16 for ImageNet16-120; for a folder the size
+  /// of its first image if that is square and at most 64, else 224.
   int image_size = 0;
   std::filesystem::path lists = {};  ///< of a folder: where the lists of its images are (image_lists.hpp), or empty
 };
