@@ -1,4 +1,5 @@
 #include <flowdarts/pipeline/search_main.hpp>
+#include <flowdarts/spaces/support/exit_code.hpp>
 #include <flowdarts/spaces/support/version.hpp>
 
 #include <nlohmann/json.hpp>
@@ -6,7 +7,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
-#include <new>
 #include <sstream>
 
 namespace flowdarts {
@@ -117,25 +117,9 @@ std::string describe_steps(const SearchData& data, const RunOptions& run) {
 }
 
 int run_search_program(const SearchProgram& program, std::span<const char* const> arguments) {
-  const auto complain = [&](const char* what) {
-    std::string line(what);
-    std::ranges::replace(line, '\n', ' ');
-    std::cerr << std::filesystem::path(arguments[0]).filename().string() << ": " << line << "\n";
-  };
-  try {
-    const int code = run_checked(program, arguments);
-    if (!std::cout.flush()) throw RunError("cannot write to standard output");
-    return code;
-  } catch (const InputError& error) {
-    complain(error.what());
-    return 2;
-  } catch (const std::bad_alloc&) {
-    complain("out of memory; a smaller --batch-size, --channels or --prefetch needs less");
-    return 1;
-  } catch (const std::exception& error) {
-    complain(error.what());
-    return 1;
-  }
+  return exit_code_of(
+      std::filesystem::path(arguments[0]).filename().string(), [&] { return run_checked(program, arguments); },
+      "a smaller --batch-size, --channels or --prefetch needs less");
 }
 
 }  // namespace flowdarts

@@ -9,6 +9,7 @@
 #include <flowdarts/spaces/export/stand_alone.hpp>
 #include <flowdarts/spaces/module_weights.hpp>
 #include <flowdarts/spaces/support/error.hpp>
+#include <flowdarts/spaces/support/exit_code.hpp>
 #include <flowdarts/spaces/support/version.hpp>
 #include <iostream>
 #include <span>
@@ -97,24 +98,11 @@ int run(int argc, char** argv) {
   } else {
     write_asked(asked);
   }
-  if (!std::cout.flush()) throw RunError("cannot write to standard output");
   return 0;
-}
-
-int fail(std::string message, int code) {
-  std::ranges::replace(message, '\n', ' ');
-  std::cerr << "flowdarts: " << message << "\n";
-  return code;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    return run(argc, argv);
-  } catch (const InputError& error) {
-    return fail(error.what(), 2);
-  } catch (const std::exception& error) {
-    return fail(error.what(), 1);
-  }
+  return flowdarts::exit_code_of("flowdarts", [&] { return run(argc, argv); });
 }

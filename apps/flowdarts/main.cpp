@@ -1,6 +1,6 @@
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <flowdarts/spaces/support/error.hpp>
+#include <flowdarts/spaces/support/exit_code.hpp>
 #include <flowdarts/spaces/support/nearest.hpp>
 #include <flowdarts/spaces/support/quote.hpp>
 #include <flowdarts/spaces/support/version.hpp>
@@ -57,12 +57,6 @@ std::string explain(const CLI::App& app, const CLI::ParseError& error) {
   return prefix + error.what();
 }
 
-int fail(std::string message, int code) {
-  std::ranges::replace(message, '\n', ' ');
-  std::cerr << "flowdarts: " << message << "\n";
-  return code;
-}
-
 int run(int argc, char** argv) {
   app::hand_over(argc, argv);
   CLI::App program("Differentiable neural architecture search: what was built, and what is known about a cell.",
@@ -117,18 +111,11 @@ int run(int argc, char** argv) {
     if (!exported.is_text_alone()) app::become_command(argc, argv);
     std::cout << exported.text();
   }
-  if (!std::cout.flush()) throw RunError("cannot write to standard output");
   return 0;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    return run(argc, argv);
-  } catch (const InputError& error) {
-    return fail(error.what(), 2);
-  } catch (const std::exception& error) {
-    return fail(error.what(), 1);
-  }
+  return flowdarts::exit_code_of("flowdarts", [&] { return run(argc, argv); });
 }

@@ -3,13 +3,13 @@
 #include <flowdarts/pipeline/training/train_main.hpp>
 #include <flowdarts/pipeline/training/training.hpp>
 #include <flowdarts/spaces/support/error.hpp>
+#include <flowdarts/spaces/support/exit_code.hpp>
 #include <flowdarts/spaces/support/version.hpp>
 
 #include <algorithm>
 #include <filesystem>
 #include <iomanip>
 #include <iostream>
-#include <new>
 #include <sstream>
 #include <string>
 
@@ -138,25 +138,9 @@ void add_options(OptionTable& table, TrainOptions& options) {
 }
 
 int train_main(std::span<const char* const> arguments) {
-  const auto complain = [&](const char* what) {
-    std::string line(what);
-    std::ranges::replace(line, '\n', ' ');
-    std::cerr << std::filesystem::path(arguments[0]).filename().string() << ": " << line << "\n";
-  };
-  try {
-    const int code = run_checked(arguments);
-    if (!std::cout.flush()) throw RunError("cannot write to standard output");
-    return code;
-  } catch (const InputError& error) {
-    complain(error.what());
-    return 2;
-  } catch (const std::bad_alloc&) {
-    complain("out of memory; a smaller --batch-size or --prefetch needs less");
-    return 1;
-  } catch (const std::exception& error) {
-    complain(error.what());
-    return 1;
-  }
+  return exit_code_of(
+      std::filesystem::path(arguments[0]).filename().string(), [&] { return run_checked(arguments); },
+      "a smaller --batch-size or --prefetch needs less");
 }
 
 }  // namespace flowdarts

@@ -52,15 +52,6 @@ struct CellState : torch::CustomClassHolder {
   std::array<std::vector<NodeTerm>, cell_nodes> terms;  // of each node's mix, those of lower edges first
 };
 
-// Makes room once a thread, then runs f(image, room) for all images in parallel.
-template <class Make, class F>
-void for_each_image(std::int64_t images, const Make& make, const F& f) {
-  at::parallel_for(0, images, 1, [&](std::int64_t begin, std::int64_t end) {
-    const auto room = make();
-    for (std::int64_t image = begin; image < end; ++image) f(image, room);
-  });
-}
-
 mixed_op::PixelRange pixels_of(const torch::Tensor& x, std::int64_t image) {
   const std::int64_t size = x.size(2) * x.size(3);
   return {image * size, (image + 1) * size};
@@ -220,7 +211,7 @@ NodeState make_node(const CellState& state, std::size_t j) {
       std::unique_ptr<T[]> parts;  // of an image: what is mixed, then what passes by
     };
     const auto size = static_cast<std::size_t>(parted ? node.all.size(2) * node.all.size(3) * channels : 0);
-    for_each_image(
+    mixed_op::for_each_task(
         node.x.size(0),
         [&] {
           return Room{sum.room(), std::make_unique_for_overwrite<T[]>(size)};
@@ -255,7 +246,7 @@ void show_candidates(const CellState& state, std::size_t j, const OutputObserver
       output = mixed_op::empty_channels_last(like);
       mixed_op::with_type(like.scalar_type(), [&]<class T>() {
         const NodeSum<T> sum = sum_of<T>(std::span(term, 1), /*alone=*/true, like);
-        for_each_image(
+        mixed_op::for_each_task(
             like.size(0), [&] { return sum.room(); },
             [&](std::int64_t image, const auto& room) { sum(image, mixed_op::rows<T>(output), room); });
       });
@@ -616,7 +607,7 @@ class CellBackward {
         }
       };
       if (convs.empty()) {
-        for_each_image(
+        mixed_op::for_each_task(
             node.x.size(0), [&] { return sum->room(); },
             [&](std::int64_t image, const auto& room) { write(image, {}, room); });
       } else {
@@ -690,9 +681,7 @@ class CellFunction : public torch::autograd::Function<CellFunction> {
     const std::span<const double> values(op_weights.const_data_ptr<double>(), op_weights.numel());
     if (needs_covariance(plan->sources[0])) {
       mixed_op::CovarianceSums covariance(input.x);
-      at::parallel_for(0, input.x.size(0), 1, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t image = begin; image < end; ++image) covariance.add(image);
-      });
+      mixed_op::for_each_task(input.x.size(0), [&](std::int64_t image) { covariance.add(image); });
       input.covariance = covariance.result();
     }
     torch::Tensor output;
