@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <flowdarts/spaces/support/error.hpp>
 #include <flowdarts/spaces/support/quote.hpp>
 #include <flowdarts/stages/load/image_lists.hpp>
