@@ -4,8 +4,10 @@
 #include <torch/torch.h>
 
 #include <cstdint>
+#include <flowdarts/spaces/rank_sum.hpp>
 #include <flowdarts/spaces/support/error.hpp>
 #include <functional>
+#include <memory>
 #include <vector>
 
 namespace flowdarts {
@@ -60,6 +62,12 @@ class Supernet : public torch::nn::Module {
   /// Whether a training-mode forward moves the running statistics of the batch norms. Off during passes that a step
   /// adds beyond its one forward on T and one on V (the finite differences of second-order DARTS).
   virtual void set_statistics_updates(bool enabled) = 0;
+
+  /// Batch norms use the statistics of the whole batch, of which each process has a share, from now on; null: those of
+  /// this process's share. Throws InputError where the supernet cannot.
+  virtual void share_statistics(const std::shared_ptr<const RankSum>& sum) {
+    if (sum) throw InputError("this form of the supernet has batch statistics of one process only; try --sync-bn false");
+  }
 
   /// Whether a training-mode pass enqueues the same work on the device every time, so that a step can be recorded and
   /// launched again (stages/graph_capture/): no value of a tensor is read on the host, nothing is drawn at random.
