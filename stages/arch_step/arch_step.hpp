@@ -123,19 +123,18 @@ class ArchStep {
   [[nodiscard]] ArchGradient gradient(const DeviceBatch& val, const DeviceBatch& train, const Sgd& sgd,
                                       const WeightOptions& weight_options, double weight_lr) {
     const auto loss_on = [this](const DeviceBatch& batch) { return [this, &batch] { return evaluate(batch); }; };
-    const BilevelProblem problem{.weights = sgd.weights(),
-                                 .alphas = adam_.alphas(),
-                                 .momentum = sgd.momentum(),
-                                 .weight_lr = weight_lr,
-                                 .weight_momentum = weight_options.momentum,
-                                 .weight_decay = weight_options.weight_decay,
-                                 .train_loss = loss_on(train),
-                                 .val_loss = loss_on(val),
-                                 .set_statistics_updates = [this](bool on) { supernet_.set_statistics_updates(on); },
-                                 .gradients = [this](const Evaluation& evaluation,
-                                                     const std::vector<torch::Tensor>& inputs) {
-                                   return differentiate(evaluation, inputs);
-                                 }};
+    const BilevelProblem problem{
+        .weights = sgd.weights(),
+        .alphas = adam_.alphas(),
+        .momentum = sgd.momentum(),
+        .weight_lr = weight_lr,
+        .weight_momentum = weight_options.momentum,
+        .weight_decay = weight_options.weight_decay,
+        .train_loss = loss_on(train),
+        .val_loss = loss_on(val),
+        .set_statistics_updates = [this](bool on) { supernet_.set_statistics_updates(on); },
+        .gradients = [this](const Evaluation& evaluation,
+                            const std::vector<torch::Tensor>& inputs) { return differentiate(evaluation, inputs); }};
     return bilevel_.arch_gradient(problem);
   }
 

@@ -29,8 +29,9 @@ class Buckets {
       std::int64_t offset = 0;
       for (std::size_t i = first; i < last; ++i) {
         // Of the input's own layout, as the optimisers read it.
-        places_[i] = {buckets_.size(),
-                      values.narrow(0, offset, inputs[i].numel()).as_strided(inputs[i].sizes(), inputs[i].strides(), offset)};
+        places_[i] = {
+            buckets_.size(),
+            values.narrow(0, offset, inputs[i].numel()).as_strided(inputs[i].sizes(), inputs[i].strides(), offset)};
         offset += inputs[i].numel();
       }
       buckets_.push_back({values, last - first});
@@ -74,7 +75,8 @@ class GradientHooks {
  public:
   GradientHooks(const std::vector<torch::Tensor>& inputs, Buckets& buckets) : inputs_(inputs) {
     for (std::size_t i = 0; i < inputs.size(); ++i) {
-      hooks_.push_back(inputs[i].register_hook([&buckets, i](const torch::Tensor& gradient) { buckets.take(i, gradient); }));
+      hooks_.push_back(
+          inputs[i].register_hook([&buckets, i](const torch::Tensor& gradient) { buckets.take(i, gradient); }));
     }
   }
   GradientHooks(const GradientHooks&) = delete;
@@ -98,8 +100,8 @@ std::vector<torch::Tensor> GradientSum::operator()(const torch::Tensor& loss, co
   Buckets buckets(inputs, bucket_bytes_, share, *sum_);
   {
     const GradientHooks hooks(inputs, buckets);
-    const std::vector<torch::Tensor> gradients =
-        torch::autograd::grad({loss}, inputs, {}, /*retain_graph=*/false, /*create_graph=*/false, /*allow_unused=*/true);
+    const std::vector<torch::Tensor> gradients = torch::autograd::grad({loss}, inputs, {}, /*retain_graph=*/false,
+                                                                       /*create_graph=*/false, /*allow_unused=*/true);
     // What the loss does not depend on has met no hook.
     for (std::size_t i = inputs.size(); i-- > 0;) buckets.take(i, gradients[i]);
   }

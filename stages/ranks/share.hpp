@@ -7,8 +7,8 @@
 
 namespace flowdarts {
 
-/// A rank's part of `size` things: [begin, end). Parts follow one another in the order of the ranks and differ in size by
-/// one at most. Of fewer things than ranks each rank has all: no rank is left without.
+/// A rank's part of `size` things: [begin, end). Parts follow one another in the order of the ranks and differ in size
+/// by one at most. Of fewer things than ranks each rank has all: no rank is left without.
 struct Share {
   std::size_t begin = 0;
   std::size_t end = 0;
