@@ -150,8 +150,24 @@ class StateForward {
 
   std::vector<Tensor> operator()() {
     run_pools();
-    run_convs();
+    std::vector<Stage*> first, second;
+    std::vector<const Stage*> none(run_.convs.size(), nullptr), before;
+    for (ConvRun& conv : run_.convs) {
+      first.push_back(&conv.first);
+      if (!conv.second) continue;
+      second.push_back(&*conv.second);
+      before.push_back(&conv.first);
+    }
+    run_stages(first, none);
     run_reduces();
+    normalise_read();
+    // The second convolutions of sep_convs.
+    run_stages(second, before);
+    normalise_read();
+    for (ConvRun& conv : run_.convs) {
+      conv.out.term.x = conv.last().y;
+      conv.out.term.norm = conv.last().norm;
+    }
     std::vector<std::vector<Term>> terms(run_.plan->edges);
     run_.for_each_term([&](EdgeTerm& term) {
       if (term.term.weight != 0.0) terms[term.edge].push_back(term.term);
@@ -191,33 +207,16 @@ class StateForward {
       });
       const auto& plans = pool == &run_.max_pool ? run_.plan->max_pools : run_.plan->average_pools;
       // One pass for the statistics of all edges: they see the same pixels.
-      Moments batch;
-      if (std::ranges::any_of(plans,
-                              [](const auto& p) { return p.norm != nullptr && p.norm->uses_batch_statistics(); })) {
-        batch = moments(pool->x);
-      }
+      NormInput input;
       for (std::size_t i = 0; i < plans.size(); ++i) {
         pool->terms[i].term.x = pool->x;
-        if (plans[i].norm != nullptr) pool->terms[i].term.norm = normalise(*plans[i].norm, batch);
+        if (plans[i].norm == nullptr) continue;
+        input.readers.push_back({plans[i].norm, &pool->terms[i].term.norm.emplace()});
       }
-    }
-  }
-
-  // The convolutions that read x, then the second ones of sep_convs.
-  void run_convs() {
-    std::vector<Stage*> first, second;
-    std::vector<const Stage*> none(run_.convs.size(), nullptr), before;
-    for (ConvRun& conv : run_.convs) {
-      first.push_back(&conv.first);
-      if (!conv.second) continue;
-      second.push_back(&*conv.second);
-      before.push_back(&conv.first);
-    }
-    run_stages(first, none);
-    run_stages(second, before);
-    for (ConvRun& conv : run_.convs) {
-      conv.out.term.x = conv.last().y;
-      conv.out.term.norm = conv.last().norm;
+      if (std::ranges::any_of(input.readers, [](const auto& r) { return r.norm->uses_batch_statistics(); })) {
+        input.batch = moments(pool->x);
+      }
+      inputs_.push_back(std::move(input));
     }
   }
 
@@ -244,7 +243,7 @@ class StateForward {
           add_part(all, own.mean, own.squares, own.count);
         }
       }
-      stages[s]->norm = normalise(stages[s]->conv->norm(), all);
+      inputs_.push_back({std::move(all), {{&stages[s]->conv->norm(), &stages[s]->norm}}});
     }
   }
 
@@ -296,12 +295,37 @@ class StateForward {
       fill(half, run_.odd, reduce.matrix2, reduce.bias2);
       const BatchNorm& norm = run_.plan->reduces[r].op->norm();
       reduce.out.term.x = y;
-      reduce.out.term.norm = normalise(norm, norm.uses_batch_statistics() ? moments(y) : Moments());
+      inputs_.push_back(
+          {norm.uses_batch_statistics() ? moments(y) : Moments(), {{&norm, &reduce.out.term.norm.emplace()}}});
     }
   }
 
+  // What has been read for batch norms, all with one message where processes share the statistics.
+  void normalise_read() {
+    Exchange exchange;
+    for (NormInput& input : inputs_) {
+      if (!input.readers.empty()) exchange.add(*input.readers[0].norm, input.batch);
+    }
+    exchange.run();
+    for (const NormInput& input : inputs_) {
+      for (const auto& [norm, pass] : input.readers) *pass = normalise(*norm, input.batch);
+    }
+    inputs_.clear();
+  }
+
+  /// What batch norms read, and where their passes go.
+  struct NormInput {
+    struct Reader {
+      const BatchNorm* norm;
+      Normalisation* pass;
+    };
+    Moments batch;
+    std::vector<Reader> readers;
+  };
+
   StateRun& run_;
   torch::TensorList variables_;
+  std::vector<NormInput> inputs_;  // to be normalised
 };
 
 // ---- Backward ----
@@ -372,6 +396,14 @@ class StateBackward {
       edges[term.edge].terms.push_back(&term.term);
     });
     reduce(edges);
+    // Of the whole batch; weights of ops take this process's part.
+    std::vector<Sums> whole;
+    Exchange exchange;
+    for (const Reduction& edge : edges) whole.push_back(edge.sums);
+    if (input_needs_ || weights_need_) {
+      for (std::size_t e = 0; e < edges.size(); ++e) mixed_op::add_to(exchange, edges[e].terms, whole[e]);
+    }
+    exchange.run();
     for (std::size_t e = 0; e < edges.size(); ++e) {
       const Sums& sums = edges[e].sums;
       for (std::size_t t = 0; t < reduced[e].size(); ++t) {
@@ -379,7 +411,7 @@ class StateBackward {
         const std::span<const double> dot = sums.dot(t);
         if (term.term.norm) {
           alpha[term.place] = term_gradient(*term.term.norm, term.term.weight, sums.total, dot).weight;
-          term.gradient = input_gradient(*term.term.norm, term.term.weight, sums.total, dot);
+          term.gradient = input_gradient(*term.term.norm, term.term.weight, whole[e].total, whole[e].dot(t));
         } else {
           for (const double value : dot) alpha[term.place] += value;
         }
@@ -422,13 +454,24 @@ class StateBackward {
       const std::int64_t part = task / count, s = task % count;
       second_backward<T>(second[s], *before[s], between[s], parts, parts[part], sums[s * parts.count + part]);
     });
+    std::vector<StageSums> all(second.size());
     for_each_task(count, [&](std::int64_t s) {
-      const StageSums all = added(std::span(sums).subspan(s * parts.count, parts.count));
-      store(*second[s].stage, all);
-      for (Reader& reader : first) {
-        if (reader.stage == before[s]) reader.gradient = input_gradient(before[s]->norm, 1.0, all.total, all.dot);
-      }
+      all[s] = added(std::span(sums).subspan(s * parts.count, parts.count));
+      store(*second[s].stage, all[s]);
     });
+    Exchange exchange;
+    for (std::size_t s = 0; s < all.size(); ++s) {
+      exchange.add(before[s]->norm.sum, all[s].total);
+      exchange.add(before[s]->norm.sum, all[s].dot);
+    }
+    exchange.run();
+    for (std::size_t s = 0; s < all.size(); ++s) {
+      for (Reader& reader : first) {
+        if (reader.stage == before[s]) {
+          reader.gradient = input_gradient(before[s]->norm, 1.0, all[s].total, all[s].dot);
+        }
+      }
+    }
     sums.assign(first.size() * static_cast<std::size_t>(parts.count), {});
     first_backward<T>(first, parts, sums);
     for_each_task(static_cast<std::int64_t>(first.size()), [&](std::int64_t r) {

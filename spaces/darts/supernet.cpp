@@ -89,6 +89,10 @@ void DartsSupernet::set_statistics_updates(bool enabled) {
   flowdarts::set_statistics_updates(*this, enabled);
 }
 
+void DartsSupernet::share_statistics(const std::shared_ptr<const RankSum>& sum) {
+  flowdarts::share_statistics(*this, sum);
+}
+
 void DartsSupernet::set_skip_dropout(const SkipDropout& dropout) {
   std::uint64_t position = 0;
   apply([&](torch::nn::Module& module) {

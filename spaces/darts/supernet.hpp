@@ -26,6 +26,7 @@ class DartsSupernet : public Supernet {
  public:
   [[nodiscard]] std::vector<ArchShape> arch_shapes() const override;
   void set_statistics_updates(bool enabled) override;
+  void share_statistics(const std::shared_ptr<const RankSum>& sum) override;
 
   /// Holds in training mode; each identity draws noise of its own.
   void set_skip_dropout(const SkipDropout& dropout) override;

@@ -1,9 +1,13 @@
 #pragma once
-// Batch normalisation as the search spaces need it: the statistics can be frozen while a step does extra passes.
+// Batch normalisation as the search spaces need it: the statistics can be frozen while a step does extra passes, and
+// processes can share those of a batch.
 
 #include <torch/torch.h>
 
 #include <cstdint>
+#include <flowdarts/spaces/rank_sum.hpp>
+#include <memory>
+#include <utility>
 
 namespace flowdarts {
 
@@ -27,7 +31,8 @@ class BatchNorm : public torch::nn::Module {
     }
   }
 
-  torch::Tensor forward(const torch::Tensor& x) {
+  torch::Tensor forward(const torch::Tensor& x) const {
+    if (const auto sum = rank_sum()) return forward_of_whole_batch(x, sum);
     const bool batch_statistics = uses_batch_statistics();
     const bool use_running = !batch_statistics || statistics_updates_;
     return torch::batch_norm(x, weight_, bias_, use_running ? running_mean_ : torch::Tensor(),
@@ -37,6 +42,13 @@ class BatchNorm : public torch::nn::Module {
 
   /// Whether a training-mode forward moves the running statistics.
   void set_statistics_updates(bool enabled) { statistics_updates_ = enabled; }
+
+  /// The batch's own statistics are from now on those of the whole batch, of which each process has a share; null: of
+  /// this process's share. A pass that uses them, forwards and backwards, is then collective.
+  void share_statistics(std::shared_ptr<const RankSum> sum) { sum_ = std::move(sum); }
+
+  /// What adds up the batch statistics of a forward over the processes; null where there are none or nobody shares.
+  [[nodiscard]] std::shared_ptr<const RankSum> rank_sum() const { return uses_batch_statistics() ? sum_ : nullptr; }
 
   /// Whether a forward normalises with the batch's own statistics.
   [[nodiscard]] bool uses_batch_statistics() const { return is_training() || !running_mean_.defined(); }
@@ -56,16 +68,26 @@ class BatchNorm : public torch::nn::Module {
   [[nodiscard]] const torch::Tensor& running_var() const { return running_var_; }
 
  private:
+  /// forward(), with the statistics of the whole batch. Differentiable once.
+  [[nodiscard]] torch::Tensor forward_of_whole_batch(const torch::Tensor& x,
+                                                     const std::shared_ptr<const RankSum>& sum) const;
+
   std::int64_t channels_;
   double eps_;
   torch::Tensor weight_, bias_, running_mean_, running_var_;
   bool statistics_updates_ = true;
+  std::shared_ptr<const RankSum> sum_;
 };
 
 /// Does so for every batch norm inside `module`.
 inline void set_statistics_updates(torch::nn::Module& module, bool enabled) {
   module.apply([enabled](torch::nn::Module& child) {
     if (auto* norm = child.as<BatchNorm>()) norm->set_statistics_updates(enabled);
+  });
+}
+inline void share_statistics(torch::nn::Module& module, const std::shared_ptr<const RankSum>& sum) {
+  module.apply([&](torch::nn::Module& child) {
+    if (auto* norm = child.as<BatchNorm>()) norm->share_statistics(sum);
   });
 }
 

@@ -1,6 +1,8 @@
 #include <flowdarts/spaces/mixed_op/mix.hpp>
 #include <flowdarts/spaces/mixed_op/mix_kernels.hpp>
 
+#include <utility>
+
 #ifdef FLOWDARTS_CUDA
 #include <flowdarts/spaces/mixed_op/mix_on_gpu.hpp>
 #endif
@@ -84,6 +86,15 @@ void reduce(std::span<Reduction> mixes) {
   });
 }
 
+void add_to(Exchange& exchange, std::span<const Term* const> terms, Sums& sums) {
+  bool total = false;
+  for (std::size_t t = 0; t < terms.size(); ++t) {
+    if (!terms[t]->norm || !terms[t]->norm->sum) continue;
+    if (!std::exchange(total, true)) exchange.add(terms[t]->norm->sum, sums.total);
+    exchange.add(terms[t]->norm->sum, std::span(sums.dots).subspan(t * sums.total.size(), sums.total.size()));
+  }
+}
+
 }  // namespace mixed_op
 
 namespace {
@@ -116,15 +127,20 @@ class MixFunction : public torch::autograd::Function<MixFunction> {
       const torch::Tensor doubles = variables[places.weights].detach().to(torch::kDouble).contiguous();
       std::copy_n(doubles.const_data_ptr<double>(), count, values.begin());
     }
+    std::vector<mixed_op::Moments> moments(count);
+    mixed_op::Exchange exchange;
+    for (std::size_t k = 0; k < count; ++k) {
+      state->terms.push_back({.x = mixed_op::channels_last(variables[k].detach()), .weight = values[k]});
+      if (norms[k] == nullptr || !norms[k]->uses_batch_statistics()) continue;
+      moments[k] = mixed_op::moments(state->terms[k].x);
+      exchange.add(*norms[k], moments[k]);
+    }
+    exchange.run();
     std::vector<Term> active;
     for (std::size_t k = 0; k < count; ++k) {
-      Term term{.x = mixed_op::channels_last(variables[k].detach()), .weight = values[k]};
-      if (norms[k] != nullptr) {
-        term.norm = mixed_op::normalise(
-            *norms[k], norms[k]->uses_batch_statistics() ? mixed_op::moments(term.x) : mixed_op::Moments());
-      }
+      Term& term = state->terms[k];
+      if (norms[k] != nullptr) term.norm = mixed_op::normalise(*norms[k], moments[k]);
       if (term.weight != 0.0) active.push_back(term);
-      state->terms.push_back(std::move(term));
     }
     torch::Tensor out = mixed_op::empty_channels_last(state->terms[0].x);
     const std::int64_t channels = out.size(1);
@@ -158,14 +174,22 @@ class MixFunction : public torch::autograd::Function<MixFunction> {
     const bool weights_need = needs(places.weights);
     std::vector<const Term*> reduced;
     std::vector<std::size_t> position(count, 0);
+    bool inputs_need = false;  // sums, that is
     for (std::size_t k = 0; k < count; ++k) {
       const bool input_needs =
           needs(k) && state->terms[k].norm && state->terms[k].norm->batch_statistics && state->terms[k].weight != 0.0;
       if (!weights_need && !needs(places.gamma[k]) && !needs(places.beta[k]) && !input_needs) continue;
       reduced.push_back(&state->terms[k]);
       position[k] = reduced.size();
+      inputs_need |= input_needs;
     }
     const mixed_op::Sums sums = reduced.empty() ? mixed_op::Sums() : mixed_op::reduce(g, state->rectified, reduced);
+    mixed_op::Sums whole = sums;  // of the whole batch
+    if (inputs_need) {
+      mixed_op::Exchange exchange;
+      mixed_op::add_to(exchange, reduced, whole);
+      exchange.run();
+    }
 
     torch::autograd::variable_list gradients(state->variable_count + 3);  // and the arguments that are no variables
     const auto options = torch::TensorOptions().dtype(torch::kDouble);
@@ -190,7 +214,8 @@ class MixFunction : public torch::autograd::Function<MixFunction> {
           gradients[k] = g;
         } else {
           gradients[k] = mixed_op::empty_channels_last(term.x);
-          write_gradient(term, g, state->rectified, sums.total, dot, gradients[k]);
+          const auto whole_dot = position[k] > 0 ? whole.dot(position[k] - 1) : std::span<const double>();
+          write_gradient(term, g, state->rectified, whole.total, whole_dot, gradients[k]);
         }
       }
     }
@@ -215,6 +240,19 @@ class MixFunction : public torch::autograd::Function<MixFunction> {
     });
   }
 };
+
+#ifdef FLOWDARTS_CUDA
+torch::Tensor mix_op_by_op(std::span<const MixInput> inputs, const torch::Tensor& weights, bool relu) {
+  torch::Tensor sum;
+  for (std::size_t k = 0; k < inputs.size(); ++k) {
+    const MixInput& input = inputs[k];
+    torch::Tensor term = input.norm != nullptr ? input.norm->forward(input.x) : input.x;
+    if (weights.defined()) term = (term * weights[static_cast<std::int64_t>(k)]).to(input.x.scalar_type());
+    sum = sum.defined() ? sum + term : term;
+  }
+  return relu ? torch::relu(sum) : sum;
+}
+#endif
 
 }  // namespace
 
@@ -245,7 +283,11 @@ torch::Tensor mix(std::span<const MixInput> inputs, const torch::Tensor& weights
     norms.push_back(input.norm);
   }
 #ifdef FLOWDARTS_CUDA
-  if (inputs[0].x.is_cuda()) return mixed_op::mix_on_gpu(inputs, weights, relu);
+  if (inputs[0].x.is_cuda()) {
+    // The kernels have statistics and their use in one: there is no place between them for other processes.
+    const bool shared = std::ranges::any_of(norms, [](const BatchNorm* norm) { return norm && norm->rank_sum(); });
+    return shared ? mix_op_by_op(inputs, weights, relu) : mixed_op::mix_on_gpu(inputs, weights, relu);
+  }
 #endif
   MixPlaces places{.weights = variables.add(weights)};
   for (const BatchNorm* norm : norms) {

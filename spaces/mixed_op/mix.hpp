@@ -96,6 +96,10 @@ struct Sums {
 /// g [B, C, H, W], channels-last; gate: undefined, or where g counts (gate > 0).
 Sums reduce(const torch::Tensor& g, const torch::Tensor& gate, std::span<const Term* const> terms);
 
+/// Adds to `exchange` what input_gradient() takes of `sums` for those of `terms`, which were reduced to them, whose
+/// statistics processes share.
+void add_to(Exchange& exchange, std::span<const Term* const> terms, Sums& sums);
+
 /// A mix to be reduced, and what that found.
 struct Reduction {
   torch::Tensor g;

@@ -2,6 +2,7 @@
 #include <flowdarts/spaces/mixed_op/normalisation.hpp>
 #include <flowdarts/spaces/mixed_op/tensors.hpp>
 
+#include <algorithm>
 #include <cmath>
 
 namespace flowdarts::mixed_op {
@@ -29,7 +30,52 @@ void move_towards(const torch::Tensor& running, std::span<const double> batch) {
                                           : move(running.mutable_data_ptr<float>());
 }
 
+double squared(double value) {
+  return value * value;
+}
+
 }  // namespace
+
+void Exchange::add(const std::shared_ptr<const RankSum>& sum, std::span<double> values) {
+  if (!sum) return;
+  sum_ = sum;
+  parts_.push_back(values);
+}
+
+void Exchange::add(const BatchNorm& norm, Moments& batch) {
+  const std::shared_ptr<const RankSum> sum = norm.rank_sum();
+  if (!sum) return;
+  for (std::size_t c = 0; c < batch.mean.size(); ++c) {
+    batch.squares[c] += batch.count * squared(batch.mean[c]);
+    batch.mean[c] *= batch.count;
+  }
+  for (const std::span<double> values : {std::span(batch.mean), std::span(batch.squares), std::span(&batch.count, 1)}) {
+    add(sum, values);
+  }
+  moments_.push_back(&batch);
+}
+
+void Exchange::run() {
+  if (parts_.empty()) return;
+  std::size_t numbers = 0;
+  for (const std::span<double> part : parts_) numbers += part.size();
+  const torch::Tensor message = torch::empty({static_cast<std::int64_t>(numbers)}, torch::kDouble);
+  double* to = message.mutable_data_ptr<double>();
+  for (const std::span<double> part : parts_) to = std::ranges::copy(part, to).out;
+  sum_->add_up(message);
+  const double* from = message.const_data_ptr<double>();
+  for (const std::span<double> part : parts_) {
+    std::copy_n(from, part.size(), part.begin());
+    from += part.size();
+  }
+  for (Moments* batch : moments_) {
+    for (std::size_t c = 0; c < batch->mean.size(); ++c) {
+      batch->mean[c] /= batch->count;
+      // Below 0 by rounding alone.
+      batch->squares[c] = std::max(batch->squares[c] - batch->count * squared(batch->mean[c]), 0.0);
+    }
+  }
+}
 
 void add_moments(Moments& all, const torch::Tensor& x, std::int64_t first, std::int64_t channels,
                  const torch::Tensor& copy) {
@@ -65,6 +111,7 @@ void add_part(Moments& all, std::span<const double> mean, std::span<const double
 Normalisation normalise(const BatchNorm& norm, const Moments& batch) {
   Normalisation pass;
   pass.batch_statistics = norm.uses_batch_statistics();
+  pass.sum = norm.rank_sum();
   std::vector<double> variance;
   if (pass.batch_statistics) {
     pass.count = batch.count;

@@ -3,6 +3,7 @@
 
 #include <flowdarts/spaces/mixed_op/batch_norm.hpp>
 
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -30,15 +31,36 @@ inline Moments moments(const torch::Tensor& x) {
   return all;
 }
 
+/// Numbers that one message adds up over the processes which share batch statistics; no message where none do.
+class Exchange {
+ public:
+  /// run() makes `values` their sums over all processes; they stay where they are until then. Nothing is done where
+  /// `sum` is null.
+  void add(const std::shared_ptr<const RankSum>& sum, std::span<double> values);
+
+  /// run() makes `batch`, the moments of what `norm` reads of this process's share, those of the whole batch; nothing
+  /// where a pass of the norm does not use them.
+  void add(const BatchNorm& norm, Moments& batch);
+
+  void run();
+
+ private:
+  std::shared_ptr<const RankSum> sum_;
+  std::vector<std::span<double>> parts_;
+  std::vector<Moments*> moments_;  // on their way as sums of values and squares
+};
+
 /// What a batch norm does to its channels in one pass: xhat = (x - mean) * inverse_std, then gamma * xhat + beta.
 struct Normalisation {
   std::vector<double> mean, inverse_std, gamma, beta;
-  double count = 0;               // pixels behind a mean and deviation of the batch itself
-  bool batch_statistics = false;  // else running ones, which do not depend on x
+  double count = 0;                              // pixels behind a mean and deviation of the batch itself
+  bool batch_statistics = false;                 // else running ones, which do not depend on x
+  std::shared_ptr<const RankSum> sum = nullptr;  // over the processes whose shares make the batch; null: it is here
 };
 
 /// The pass of `norm` over a batch; moves the running statistics where the module's mode says so (variance with
-/// Bessel's correction, as LibTorch). `batch` is read only where the pass uses the batch's statistics.
+/// Bessel's correction, as LibTorch). `batch` is read only where the pass uses the batch's statistics, and is that of
+/// the whole batch where processes share them.
 Normalisation normalise(const BatchNorm& norm, const Moments& batch);
 
 /// The gradient of a mix with respect to one normalised term, from the channel sums that the backward pass reduces.
@@ -51,7 +73,8 @@ struct TermGradient {
 TermGradient term_gradient(const Normalisation& norm, double weight, std::span<const double> total,
                            std::span<const double> dot);
 
-/// dL/dx = a g + b x + d of one term, channel by channel; where b is empty, a g alone.
+/// dL/dx = a g + b x + d of one term, channel by channel; where b is empty, a g alone. Where processes share the norm's
+/// statistics, total and dot are sums over all of them; term_gradient() has this process's part.
 struct InputGradient {
   std::vector<double> a, b, d;
 };

@@ -63,22 +63,19 @@ Covariance CovarianceSums::result() const {
   return all;
 }
 
-PointwiseConv::PointwiseConv(const torch::Tensor& weight, const torch::Tensor& bias, const BatchNorm& norm,
-                             const Covariance* input)
+PointwiseConv::PointwiseConv(const torch::Tensor& weight, const torch::Tensor& bias, const Covariance* input)
     : channels_(weight.size(0)),
       weight_(weight.detach().to(doubles).view({channels_, channels_}).contiguous()),
       bias_(static_cast<std::size_t>(channels_)),
-      input_(norm.uses_batch_statistics() ? input : nullptr) {
+      input_(input) {
   if (bias.defined()) {
     const torch::Tensor wide = bias.detach().to(doubles).contiguous();
     std::ranges::copy(values<double>(wide), bias_.begin());
   }
-  Moments moments;
   if (input_ != nullptr) {
     spread_ = weight_.mm(input_->products);
-    moments = moments_of(weight_, bias_, spread_, *input_);
+    output_ = moments_of(weight_, bias_, spread_, *input_);
   }
-  norm_ = normalise(norm, moments);
 }
 
 PointwiseConv::Contribution PointwiseConv::contribution(double weight) const {
@@ -110,12 +107,16 @@ torch::Tensor PointwiseConv::weight_gradient(const InputGradient& gradient, std:
   torch::Tensor result = torch::empty({channels_, channels_, 1, 1}, doubles);
   auto* out = result.mutable_data_ptr<double>();
   for (std::size_t c = 0; c < size; ++c) {
+    // sum (a g + b y + d) x. The sum of b y + d, over the whole batch, is that of -a g.
+    double rest = 0;
+    if (input_ != nullptr) {
+      rest = norm_.sum ? input_->count * (gradient.b[c] * output_.mean[c] + gradient.d[c]) : -gradient.a[c] * total[c];
+    }
     for (std::size_t k = 0; k < size; ++k) {
       double& value = out[c * size + k];
       value = gradient.a[c] * products[k * size + c];
-      // sum (a g + b y + d) x, of which the batch statistics' part has mean 0.
       if (input_ != nullptr) {
-        value += gradient.b[c] * values<double>(spread_)[c * size + k] - gradient.a[c] * total[c] * input_->mean[k];
+        value += gradient.b[c] * values<double>(spread_)[c * size + k] + rest * input_->mean[k];
       }
     }
   }

@@ -36,10 +36,14 @@ class CovarianceSums {
 /// One such convolution with its batch norm, for the time of a pass through the supernet.
 class PointwiseConv {
  public:
-  /// weight [C, C, 1, 1]; bias [C], or undefined. input: what the convolution reads; null where the norm uses its
-  /// running statistics.
-  PointwiseConv(const torch::Tensor& weight, const torch::Tensor& bias, const BatchNorm& norm, const Covariance* input);
+  /// weight [C, C, 1, 1]; bias [C], or undefined. input: what the convolution reads of this process's share of the
+  /// batch; null where the norm uses its running statistics.
+  PointwiseConv(const torch::Tensor& weight, const torch::Tensor& bias, const Covariance* input);
 
+  /// Of the output; empty where there is no input.
+  [[nodiscard]] const Moments& moments() const { return output_; }
+  /// Sets what the output is normalised with; batch: as mixed_op::normalise() takes it. Before all that follows.
+  void normalise(const BatchNorm& norm, const Moments& batch) { norm_ = mixed_op::normalise(norm, batch); }
   [[nodiscard]] const Normalisation& norm() const { return norm_; }
 
   /// What `weight` times the normalised output adds to a node: max(x, 0) matrix + shift; matrix [C, C], input channel
@@ -52,7 +56,7 @@ class PointwiseConv {
   /// sum g (y - mean) [C], of g's sum `total` [C] and products [C, C] = sum max(x, 0) g', input channel first.
   [[nodiscard]] std::vector<double> dot(std::span<const double> total, std::span<const double> products) const;
 
-  /// dL/dweight [C, C, 1, 1], for gradient = input_gradient() of the norm.
+  /// dL/dweight [C, C, 1, 1], for gradient = input_gradient() of the norm; this process's part, as the sums are.
   [[nodiscard]] torch::Tensor weight_gradient(const InputGradient& gradient, std::span<const double> total,
                                               std::span<const double> products) const;
 
@@ -67,6 +71,7 @@ class PointwiseConv {
   std::vector<double> bias_;
   const Covariance* input_;
   torch::Tensor spread_;  // weight times the input's covariance
+  Moments output_;
   Normalisation norm_;
 };
 

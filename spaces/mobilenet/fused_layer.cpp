@@ -1,5 +1,4 @@
 #include <flowdarts/spaces/mixed_op/depthwise_kernels.hpp>
-#include <flowdarts/spaces/mixed_op/mix.hpp>
 #include <flowdarts/spaces/mobilenet/fused_layer.hpp>
 #include <flowdarts/spaces/mobilenet/fused_norm.hpp>
 
@@ -24,10 +23,24 @@ struct Branch {
   std::int64_t first;   // where they begin among those of all candidates
 };
 
+/// Candidates [begin, end).
+struct BranchRange {
+  std::size_t begin, end;
+};
+
 struct LayerPlan {
   LayerShape shape;
   std::vector<Branch> branches;
   std::int64_t hidden = 0;  // of all candidates
+
+  /// f(range), one after the other: what runs together, from one batch norm to the next. Where processes share
+  /// statistics that is all candidates, so that their sums are one message; else each by itself, which needs less
+  /// memory.
+  template <class F>
+  void for_each_group(bool shared, const F& f) const {
+    const std::size_t step = shared ? branches.size() : 1;
+    for (std::size_t b = 0; b < branches.size(); b += step) f(BranchRange{b, b + step});
+  }
 };
 
 /// Where the variables stand: x, the op weights, then for each branch weight, gamma and beta of each convolution.
@@ -87,13 +100,12 @@ void for_each_image(const mixed_op::ImageParts& parts, std::int64_t size, const 
                  });
 }
 
-/// Runs a candidate on its part of the expanded channels.
-void run_branch(LayerState& state, std::size_t b, double weight, torch::TensorList variables) {
+/// The depthwise convolution of a candidate on its part of the expanded channels.
+void filter(LayerState& state, std::size_t b, torch::TensorList variables) {
   const Branch& branch = state.plan->branches[b];
   BranchState& own = state.branches[b];
   const Tensor& expanded = state.expanded;
   const mixed_op::DepthwiseShape shape = depthwise_shape(branch, expanded, state.plan->shape);
-  own.expand_norm = normalise(branch.op->expand_norm(), expanded, branch.first);
   own.filtered =
       empty_channels_last({expanded.size(0), branch.hidden, shape.out_height(), shape.out_width()}, expanded);
   const Tensor depthwise_weight = variables[Places::depthwise(b)].detach();
@@ -111,11 +123,38 @@ void run_branch(LayerState& state, std::size_t b, double weight, torch::TensorLi
                              {0, shape.out_height()}, rows<T>(own.filtered).from(image * out).data);
     });
   });
-  own.depthwise_norm = normalise(branch.op->depthwise_norm(), own.filtered);
-  own.project_weight = variables[Places::project(b)].detach().reshape({-1, branch.hidden}).to(expanded.scalar_type());
+}
+
+/// The convolution of a candidate that projects.
+void project(LayerState& state, std::size_t b, double weight, torch::TensorList variables) {
+  const std::int64_t hidden = state.plan->branches[b].hidden;
+  BranchState& own = state.branches[b];
+  own.project_weight = variables[Places::project(b)].detach().reshape({-1, hidden}).to(own.filtered.scalar_type());
   const Tensor activated = apply_norm(own.depthwise_norm, mixed_op::relu6, own.filtered);
   own.term = {.x = images(at::mm(matrix(activated), own.project_weight.t()), own.filtered), .weight = weight};
-  own.term.norm = normalise(branch.op->project_norm(), own.term.x);
+}
+
+/// Runs candidates on the expanded channels.
+void run_branches(LayerState& state, BranchRange range, const double* op_weights, torch::TensorList variables) {
+  const std::vector<Branch>& branches = state.plan->branches;
+  // store(branch, pass) for the norms that read what input(branch) says.
+  const auto normalise_all = [&](const auto& input, const auto& store) {
+    std::vector<NormInput> inputs;
+    for (std::size_t b = range.begin; b < range.end; ++b) inputs.push_back(input(branches[b], state.branches[b]));
+    std::vector<Normalisation> passes = normalise(std::move(inputs));
+    for (std::size_t b = range.begin; b < range.end; ++b) store(state.branches[b], std::move(passes[b - range.begin]));
+  };
+  normalise_all([&](const Branch& branch,
+                    const BranchState&) { return read_input(branch.op->expand_norm(), state.expanded, branch.first); },
+                [](BranchState& own, Normalisation pass) { own.expand_norm = std::move(pass); });
+  for (std::size_t b = range.begin; b < range.end; ++b) filter(state, b, variables);
+  normalise_all([](const Branch& branch,
+                   const BranchState& own) { return read_input(branch.op->depthwise_norm(), own.filtered); },
+                [](BranchState& own, Normalisation pass) { own.depthwise_norm = std::move(pass); });
+  for (std::size_t b = range.begin; b < range.end; ++b) project(state, b, op_weights[branches[b].column], variables);
+  normalise_all(
+      [](const Branch& branch, const BranchState& own) { return read_input(branch.op->project_norm(), own.term.x); },
+      [](BranchState& own, Normalisation pass) { own.term.norm = std::move(pass); });
 }
 
 /// The layer's mix: the candidates that count, and the shortcut.
@@ -151,8 +190,14 @@ class LayerBackward {
     std::vector<const mixed_op::Term*> terms;
     for (const BranchState& branch : state_.branches) terms.push_back(&branch.term);
     const mixed_op::Sums sums = mixed_op::reduce(g, {}, terms);
+    mixed_op::Sums whole = sums;  // of the whole batch
     const bool branches_need = weights_need_ || x_needs_;
-    if (branches_need) expanded_gradient_ = empty_channels_last(state_.expanded);
+    if (branches_need) {
+      expanded_gradient_ = empty_channels_last(state_.expanded);
+      mixed_op::Exchange exchange;
+      mixed_op::add_to(exchange, terms, whole);
+      exchange.run();
+    }
     Tensor alpha_gradient = torch::zeros(op_weight_sizes, torch::kDouble);
     for (std::size_t b = 0; b < branches.size(); ++b) {
       const mixed_op::Term& term = state_.branches[b].term;
@@ -163,10 +208,13 @@ class LayerBackward {
         nothing_of(b);
       } else {
         set_norm(Places::project(b), own);
-        mixed_op::with_type(g.scalar_type(), [&]<class T>() {
-          branch_backward<T>(b, g, mixed_op::input_gradient(*term.norm, term.weight, sums.total, sums.dot(b)));
-        });
       }
+    }
+    if (branches_need) {
+      mixed_op::with_type(g.scalar_type(), [&]<class T>() {
+        const bool shared = state_.branches[0].expand_norm.sum != nullptr;
+        state_.plan->for_each_group(shared, [&](BranchRange range) { branches_backward<T>(range, g, whole); });
+      });
     }
     if (alphas_need_) result_[1] = alpha_gradient;
     if (weights_need_) {
@@ -205,12 +253,48 @@ class LayerBackward {
     }
   }
 
-  // From the layer's output back to the branch's expanded channels.
+  /// A branch on its way back.
+  struct BranchGradient {
+    std::size_t branch;
+    Tensor filtered;
+    mixed_op::Sums sums;  // of the gradient in front of the clamp that is next
+  };
+
+  // From the layer's output back to the branches' expanded channels; sums: those of g over the whole batch.
   template <class T>
-  void branch_backward(std::size_t b, const Tensor& g, const mixed_op::InputGradient& projected) {
+  void branches_backward(BranchRange range, const Tensor& g, const mixed_op::Sums& sums) {
+    std::vector<BranchGradient> gradients;
+    for (std::size_t b = range.begin; b < range.end; ++b) {
+      const mixed_op::Term& term = state_.branches[b].term;
+      if (term.weight == 0.0) continue;
+      gradients.push_back(
+          project_backward<T>(b, g, mixed_op::input_gradient(*term.norm, term.weight, sums.total, sums.dot(b))));
+    }
+    exchange_sums(gradients, &BranchState::depthwise_norm);
+    for (BranchGradient& gradient : gradients) {
+      const BranchState& own = state_.branches[gradient.branch];
+      norm_backward(own.depthwise_norm, gradient.sums, own.filtered, gradient.filtered);
+      gradient.sums = depthwise_backward<T>(gradient.branch, gradient.filtered);
+      gradient.filtered.reset();
+    }
+    exchange_sums(gradients, &BranchState::expand_norm);
+    for (const BranchGradient& gradient : gradients) expand_backward<T>(gradient.branch, gradient.sums);
+  }
+
+  // Makes the branches' sums, at one of their norms, those over the whole batch.
+  void exchange_sums(std::vector<BranchGradient>& gradients, Normalisation BranchState::*norm) const {
+    mixed_op::Exchange exchange;
+    for (BranchGradient& gradient : gradients) {
+      add_to(exchange, state_.branches[gradient.branch].*norm, gradient.sums);
+    }
+    exchange.run();
+  }
+
+  template <class T>
+  BranchGradient project_backward(std::size_t b, const Tensor& g, const mixed_op::InputGradient& projected) {
     const Branch& branch = state_.plan->branches[b];
     const BranchState& own = state_.branches[b];
-    Tensor filtered_gradient;
+    BranchGradient gradient{.branch = b, .filtered = {}, .sums = {}};
     {
       const Tensor projected_gradient = empty_channels_last(g);
       const mixed_op::GradientWriter<T> write(projected);
@@ -222,16 +306,18 @@ class LayerBackward {
         result_[Places::project(b)] =
             at::mm(matrix(projected_gradient).t(), matrix(activated)).view({-1, branch.hidden, 1, 1});
       }
-      filtered_gradient = images(at::mm(matrix(projected_gradient), own.project_weight), own.filtered);
+      gradient.filtered = images(at::mm(matrix(projected_gradient), own.project_weight), own.filtered);
     }
+    gradient.sums = clamp_backward(own.depthwise_norm, mixed_op::relu6, own.filtered, gradient.filtered);
     set_norm(Places::depthwise(b),
-             apply_norm_backward(own.depthwise_norm, mixed_op::relu6, own.filtered, filtered_gradient));
-    depthwise_backward<T>(b, filtered_gradient);
+             mixed_op::term_gradient(own.depthwise_norm, 1.0, gradient.sums.total, gradient.sums.dots));
+    return gradient;
   }
 
-  // Image by image, so that what ReLU6 makes and its gradient stay in the cache.
+  // Image by image, so that what ReLU6 makes and its gradient stay in the cache. g: of the filtered features; returns
+  // the sums of what passes the clamp in front, which is left where the gradient of the expanded features will be.
   template <class T>
-  void depthwise_backward(std::size_t b, const Tensor& g) {
+  mixed_op::Sums depthwise_backward(std::size_t b, const Tensor& g) {
     using A = mixed_op::Compute<T>;
     const Branch& branch = state_.plan->branches[b];
     const BranchState& own = state_.branches[b];
@@ -262,9 +348,17 @@ class LayerBackward {
                                           .contiguous()
                                           .view({branch.hidden, 1, branch.kernel, branch.kernel});
     }
-    const std::vector<double> total = totals.total(), dot = dots.total();
-    set_norm(Places::expand(b), mixed_op::term_gradient(own.expand_norm, 1.0, total, dot));
-    const mixed_op::GradientWriter<T> write(mixed_op::input_gradient(own.expand_norm, 1.0, total, dot));
+    mixed_op::Sums sums{.total = totals.total(), .dots = dots.total()};
+    set_norm(Places::expand(b), mixed_op::term_gradient(own.expand_norm, 1.0, sums.total, sums.dots));
+    return sums;
+  }
+
+  template <class T>
+  void expand_backward(std::size_t b, const mixed_op::Sums& sums) {
+    const Branch& branch = state_.plan->branches[b];
+    const Tensor& expanded = state_.expanded;
+    const mixed_op::GradientWriter<T> write(
+        mixed_op::input_gradient(state_.branches[b].expand_norm, 1.0, sums.total, sums.dots));
     const Rows<T> gradient = rows<T>(expanded_gradient_, branch.first);
     mixed_op::Parts(mixed_op::pixel_count(expanded), branch.hidden).for_each([&](std::int64_t, PixelRange range) {
       write(gradient, {}, rows<const T>(expanded, branch.first), range, gradient);
@@ -291,9 +385,9 @@ class LayerFunction : public torch::autograd::Function<LayerFunction> {
     state->expand_weight = torch::cat(weights).view({plan->hidden, -1}).to(state->x.scalar_type());
     state->expanded = images(at::mm(matrix(state->x), state->expand_weight.t()), state->x);
     const Tensor op_weights = variables[1].detach().to(torch::kDouble).contiguous();
-    for (std::size_t b = 0; b < plan->branches.size(); ++b) {
-      run_branch(*state, b, op_weights.const_data_ptr<double>()[plan->branches[b].column], variables);
-    }
+    plan->for_each_group(plan->branches[0].op->expand_norm().rank_sum() != nullptr, [&](BranchRange range) {
+      run_branches(*state, range, op_weights.const_data_ptr<double>(), variables);
+    });
     Tensor out = mix_branches(*state);
     context->save_for_backward({variables[0], variables[1]});  // for the check alone that nobody changed them in place
     context->saved_data["state"] = torch::IValue::make_capsule(std::move(state));

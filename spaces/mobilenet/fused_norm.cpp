@@ -1,4 +1,3 @@
-#include <flowdarts/spaces/mixed_op/mix.hpp>
 #include <flowdarts/spaces/mobilenet/fused_norm.hpp>
 
 namespace flowdarts::mobilenet {
@@ -9,14 +8,23 @@ using mixed_op::PixelRange;
 using mixed_op::rows;
 using torch::Tensor;
 
-Normalisation normalise(const Norm& norm, const Tensor& x, std::int64_t first) {
-  mixed_op::Moments moments;
-  if (norm.uses_batch_statistics()) {
-    TORCH_CHECK(mixed_op::pixel_count(x) > 1,
-                "batch norm: expected more than one value a channel while training, found an input ", x.sizes());
-    mixed_op::add_moments(moments, x, first, norm.channels());
+NormInput read_input(const Norm& norm, const Tensor& x, std::int64_t first) {
+  NormInput input{.norm = &norm, .batch = {}};
+  if (norm.uses_batch_statistics()) mixed_op::add_moments(input.batch, x, first, norm.channels());
+  return input;
+}
+
+std::vector<Normalisation> normalise(std::vector<NormInput> inputs) {
+  mixed_op::Exchange exchange;
+  for (NormInput& input : inputs) exchange.add(*input.norm, input.batch);
+  exchange.run();
+  std::vector<Normalisation> passes;
+  for (const NormInput& input : inputs) {
+    TORCH_CHECK(!input.norm->uses_batch_statistics() || input.batch.count > 1,
+                "batch norm: expected more than one value a channel while training, found ", input.batch.count);
+    passes.push_back(mixed_op::normalise(*input.norm, input.batch));
   }
-  return mixed_op::normalise(norm, moments);
+  return passes;
 }
 
 Tensor apply_norm(const Normalisation& norm, mixed_op::Clamp clamp, const Tensor& x) {
@@ -30,24 +38,31 @@ Tensor apply_norm(const Normalisation& norm, mixed_op::Clamp clamp, const Tensor
   return out;
 }
 
-mixed_op::TermGradient apply_norm_backward(const Normalisation& norm, mixed_op::Clamp clamp, const Tensor& x,
-                                           Tensor& g) {
+mixed_op::Sums clamp_backward(const Normalisation& norm, mixed_op::Clamp clamp, const Tensor& x, const Tensor& g) {
   const std::int64_t channels = x.size(1);
   const Parts parts(mixed_op::pixel_count(x), channels);
   PartSums totals(parts.count(), channels), dots(parts.count(), channels);
-  mixed_op::TermGradient gradient;
   mixed_op::with_type(x.scalar_type(), [&]<class T>() {
     const NormClamp<T> pass(norm, clamp);
     parts.for_each([&](std::int64_t part, PixelRange range) {
       pass.pass(rows<const T>(g), rows<const T>(x), range, rows<T>(g), totals[part], dots[part]);
     });
-    const std::vector<double> total = totals.total(), dot = dots.total();
-    gradient = mixed_op::term_gradient(norm, 1.0, total, dot);
-    const mixed_op::GradientWriter<T> write(mixed_op::input_gradient(norm, 1.0, total, dot));
-    parts.for_each(
-        [&](std::int64_t, PixelRange range) { write(rows<const T>(g), {}, rows<const T>(x), range, rows<T>(g)); });
   });
-  return gradient;
+  return {.total = totals.total(), .dots = dots.total()};
+}
+
+void norm_backward(const Normalisation& norm, const mixed_op::Sums& sums, const Tensor& x, const Tensor& g) {
+  mixed_op::with_type(x.scalar_type(), [&]<class T>() {
+    const mixed_op::GradientWriter<T> write(mixed_op::input_gradient(norm, 1.0, sums.total, sums.dots));
+    Parts(mixed_op::pixel_count(x), x.size(1)).for_each([&](std::int64_t, PixelRange range) {
+      write(rows<const T>(g), {}, rows<const T>(x), range, rows<T>(g));
+    });
+  });
+}
+
+void add_to(mixed_op::Exchange& exchange, const Normalisation& norm, mixed_op::Sums& sums) {
+  exchange.add(norm.sum, sums.total);
+  exchange.add(norm.sum, sums.dots);
 }
 
 namespace {
@@ -64,7 +79,7 @@ class NormClampFunction : public torch::autograd::Function<NormClampFunction> {
                         const Tensor& /*bias*/, const Norm* norm, mixed_op::Clamp clamp) {
     auto state = c10::make_intrusive<NormState>();
     state->x = mixed_op::channels_last(input.detach());
-    state->norm = normalise(*norm, state->x);
+    state->norm = normalise({read_input(*norm, state->x)})[0];
     state->clamp = clamp;
     Tensor out = apply_norm(state->norm, clamp, state->x);
     context->save_for_backward({input});  // for the check alone that nobody changed it in place
@@ -77,8 +92,13 @@ class NormClampFunction : public torch::autograd::Function<NormClampFunction> {
     TORCH_CHECK(!torch::GradMode::is_enabled(), "norm_clamp: its gradient is not differentiable");
     context->get_saved_variables();
     const auto state = c10::static_intrusive_pointer_cast<NormState>(context->saved_data["state"].toCapsule());
-    Tensor g = outputs[0].clone(torch::MemoryFormat::ChannelsLast);
-    const mixed_op::TermGradient own = apply_norm_backward(state->norm, state->clamp, state->x, g);
+    const Tensor g = outputs[0].clone(torch::MemoryFormat::ChannelsLast);
+    mixed_op::Sums sums = clamp_backward(state->norm, state->clamp, state->x, g);
+    const mixed_op::TermGradient own = mixed_op::term_gradient(state->norm, 1.0, sums.total, sums.dots);
+    mixed_op::Exchange exchange;
+    add_to(exchange, state->norm, sums);
+    exchange.run();
+    norm_backward(state->norm, sums, state->x, g);
     return {g, torch::tensor(own.gamma, torch::kDouble), torch::tensor(own.beta, torch::kDouble), Tensor(), Tensor()};
   }
 };

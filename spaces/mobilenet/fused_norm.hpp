@@ -5,8 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <flowdarts/spaces/mixed_op/clamp_kernels.hpp>
-#include <flowdarts/spaces/mixed_op/normalisation.hpp>
-#include <flowdarts/spaces/mixed_op/tensors.hpp>
+#include <flowdarts/spaces/mixed_op/mix.hpp>
 #include <flowdarts/spaces/mobilenet/ops.hpp>
 #include <vector>
 
@@ -17,8 +16,18 @@ namespace flowdarts::mobilenet {
 /// statistics of a single value.
 torch::Tensor norm_clamp(const torch::Tensor& x, const Norm& norm, mixed_op::Clamp clamp = {});
 
-/// The pass of `norm` over the channels of x, channels-last, from `first` on: mixed_op::normalise() of their moments.
-mixed_op::Normalisation normalise(const Norm& norm, const torch::Tensor& x, std::int64_t first = 0);
+/// A norm, and the moments of what it reads where its pass uses them.
+struct NormInput {
+  const Norm* norm;
+  mixed_op::Moments batch;
+};
+
+/// `norm` reads the channels of x, channels-last, from `first` on.
+NormInput read_input(const Norm& norm, const torch::Tensor& x, std::int64_t first = 0);
+
+/// The passes of norms, one an input; one message for all where processes share the statistics. Throws c10::Error for
+/// batch statistics of a single value.
+std::vector<mixed_op::Normalisation> normalise(std::vector<NormInput> inputs);
 
 /// A norm's pass and the clamp behind it, over some pixels at a time.
 template <class T>
@@ -84,8 +93,15 @@ class PartSums {
 /// out = clamp(norm(x)), all of it.
 torch::Tensor apply_norm(const mixed_op::Normalisation& norm, mixed_op::Clamp clamp, const torch::Tensor& x);
 
-/// Makes dL/dx of g = dL/d(clamp(norm(x))), in g's place; returns dL/dgamma and dL/dbeta.
-mixed_op::TermGradient apply_norm_backward(const mixed_op::Normalisation& norm, mixed_op::Clamp clamp,
-                                           const torch::Tensor& x, torch::Tensor& g);
+/// Makes dL/d(norm(x)) of g = dL/d(clamp(norm(x))), in g's place; returns its sums, with the one term x.
+mixed_op::Sums clamp_backward(const mixed_op::Normalisation& norm, mixed_op::Clamp clamp, const torch::Tensor& x,
+                              const torch::Tensor& g);
+
+/// Makes dL/dx of g = dL/d(norm(x)), in g's place; sums: g's, over the whole batch.
+void norm_backward(const mixed_op::Normalisation& norm, const mixed_op::Sums& sums, const torch::Tensor& x,
+                   const torch::Tensor& g);
+
+/// Adds the sums to `exchange` where processes share the norm's statistics.
+void add_to(mixed_op::Exchange& exchange, const mixed_op::Normalisation& norm, mixed_op::Sums& sums);
 
 }  // namespace flowdarts::mobilenet

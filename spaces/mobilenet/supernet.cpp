@@ -94,6 +94,10 @@ void OracleSupernet::set_statistics_updates(bool enabled) {
   flowdarts::set_statistics_updates(*this, enabled);
 }
 
+void OracleSupernet::share_statistics(const std::shared_ptr<const RankSum>& sum) {
+  flowdarts::share_statistics(*this, sum);
+}
+
 void OracleSupernet::set_masks(const std::vector<torch::Tensor>& masks) {
   mask(*backbone_, masks);
 }
@@ -122,6 +126,10 @@ std::vector<ArchShape> FusedSupernet::arch_shapes() const {
 
 void FusedSupernet::set_statistics_updates(bool enabled) {
   flowdarts::set_statistics_updates(*this, enabled);
+}
+
+void FusedSupernet::share_statistics(const std::shared_ptr<const RankSum>& sum) {
+  flowdarts::share_statistics(*this, sum);
 }
 
 void FusedSupernet::set_masks(const std::vector<torch::Tensor>& masks) {

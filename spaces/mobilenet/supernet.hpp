@@ -48,6 +48,7 @@ class OracleSupernet : public Supernet {
   torch::Tensor forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) override;
   [[nodiscard]] std::vector<ArchShape> arch_shapes() const override;
   void set_statistics_updates(bool enabled) override;
+  void share_statistics(const std::shared_ptr<const RankSum>& sum) override;
 
   /// Throws InputError where nothing would be left of a layer that must be there.
   void set_masks(const std::vector<torch::Tensor>& masks) override;
@@ -72,6 +73,7 @@ class FusedSupernet : public Supernet {
   torch::Tensor forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) override;
   [[nodiscard]] std::vector<ArchShape> arch_shapes() const override;
   void set_statistics_updates(bool enabled) override;
+  void share_statistics(const std::shared_ptr<const RankSum>& sum) override;
   void set_masks(const std::vector<torch::Tensor>& masks) override;
   void set_skip_dropout(const SkipDropout& dropout) override;
   /// Passes that show their candidates run op by op, in float32.

@@ -280,10 +280,12 @@ void run_readers(CellState& state, std::size_t i, std::span<const double> op_wei
     const std::size_t place = state.places[conv.position].bias;
     return place == mixed_op::Variables::none ? torch::Tensor() : variables[place].detach();
   };
+  std::vector<mixed_op::PointwiseConv> points;
+  std::vector<mixed_op::Moments> point_moments;
   for (const StackedConv& conv : plan.stacks[0]) {
-    NodeTerm& term = add(NodeTerm::Kind::conv_1x1, conv.edge, column::nor_conv_1x1, x);
-    term.conv = &conv;
-    term.pointwise.emplace(weight_of(conv), bias_of(conv), conv.op->norm(), &node.covariance);
+    points.emplace_back(weight_of(conv), bias_of(conv),
+                        conv.op->norm().uses_batch_statistics() ? &node.covariance : nullptr);
+    point_moments.push_back(points.back().moments());
   }
   std::vector<mixed_op::ConvStack::Conv> convs;
   bool batch_statistics = false;
@@ -292,7 +294,19 @@ void run_readers(CellState& state, std::size_t i, std::span<const double> op_wei
     batch_statistics |= conv.op->norm().uses_batch_statistics();
   }
   node.convs = mixed_op::ConvStack(std::move(convs));
-  const auto outputs = node.convs.forward(x, batch_statistics);
+  auto outputs = node.convs.forward(x, batch_statistics);
+  // One message for all that read the node.
+  mixed_op::Exchange exchange;
+  for (std::size_t p = 0; p < points.size(); ++p) exchange.add(plan.stacks[0][p].op->norm(), point_moments[p]);
+  for (std::size_t c = 0; c < outputs.size(); ++c) exchange.add(plan.stacks[1][c].op->norm(), outputs[c].moments);
+  exchange.run();
+  for (std::size_t p = 0; p < points.size(); ++p) {
+    const StackedConv& conv = plan.stacks[0][p];
+    NodeTerm& term = add(NodeTerm::Kind::conv_1x1, conv.edge, column::nor_conv_1x1, x);
+    term.conv = &conv;
+    term.pointwise = std::move(points[p]);
+    term.pointwise->normalise(conv.op->norm(), point_moments[p]);
+  }
   for (std::size_t c = 0; c < outputs.size(); ++c) {
     const StackedConv& conv = plan.stacks[1][c];
     NodeTerm& term = add(NodeTerm::Kind::conv_3x3, conv.edge, column::nor_conv_3x3, outputs[c].y);
@@ -447,6 +461,17 @@ class CellBackward {
   static constexpr auto doubles = torch::kDouble;
   static constexpr auto edge_count = static_cast<std::int64_t>(cell_edges.size());
   [[nodiscard]] bool node_needs(std::size_t i) const { return i > 0 || input_needs_; }
+  // Whether anything follows from the gradient of a convolution's output.
+  [[nodiscard]] bool gradient_needed(const NodeTerm& conv) const {
+    return weights_need_ || node_needs(cell_edges[conv.edge].from);
+  }
+
+  /// What is summed for a convolution's term: g (y - mean) [C], and for a 1x1 convolution the products [C, C].
+  struct ConvSums {
+    NodeTerm* term;
+    std::vector<double> dot;
+    std::span<const double> products;
+  };
 
   // Node j's gradient g [B, C]: with partial channels, those of what was mixed and of what passed by, and
   // dL/d(edge weights) of the latter.
@@ -494,8 +519,7 @@ class CellBackward {
   void mix_backward(std::size_t j) {
     std::vector<NodeTerm*> dots, pools, points;
     for (NodeTerm& term : state_.terms[j]) {
-      const bool is_conv = term.conv != nullptr;
-      if (!alphas_need_ && !(is_conv && (weights_need_ || node_needs(cell_edges[term.edge].from)))) continue;
+      if (!alphas_need_ && !(term.conv != nullptr && gradient_needed(term))) continue;
       switch (term.kind) {
         case NodeTerm::Kind::conv_1x1:
           points.push_back(&term);
@@ -513,23 +537,20 @@ class CellBackward {
       return std::span(all).subspan(term * size, size);
     };
     for (std::size_t t = 0; t < pools.size(); ++t) add_alpha_gradient(*pools[t], of(sums.pooled, t, channels));
+    std::vector<ConvSums> convs;
     for (std::size_t t = 0; t < dots.size(); ++t) {
       const auto dot = of(sums.dots, t, channels);
       if (dots[t]->kind == NodeTerm::Kind::skip) {
         add_alpha_gradient(*dots[t], dot);
       } else {
-        conv_backward(*dots[t], sums.total, dot);
+        convs.push_back({dots[t], {dot.begin(), dot.end()}, {}});
       }
     }
     for (std::size_t t = 0; t < points.size(); ++t) {
-      NodeTerm& term = *points[t];
       const auto products = of(sums.products, t, channels * channels);
-      conv_backward(term, sums.total, term.pointwise->dot(sums.total, products));
-      if (weights_need_) {
-        result_[state_.places[term.conv->position].weight] =
-            term.pointwise->weight_gradient(term.gradient, sums.total, products);
-      }
+      convs.push_back({points[t], points[t]->pointwise->dot(sums.total, products), products});
     }
+    convs_backward(sums.total, convs);
   }
 
   void add_alpha_gradient(const NodeTerm& term, std::span<const double> values) {
@@ -537,11 +558,41 @@ class CellBackward {
     for (const double value : values) gradient += value;
   }
 
-  // A convolution's term, from the sums of g and of g (y - mean).
-  void conv_backward(NodeTerm& term, std::span<const double> total, std::span<const double> dot) {
+  // A node's convolutions, from the sums of g. What follows for parameters is this process's part; the gradients of the
+  // convolutions' outputs follow from the whole batch.
+  void convs_backward(std::span<const double> total, std::vector<ConvSums>& convs) {
+    for (const ConvSums& conv : convs) parameters_backward(*conv.term, total, conv.dot);
+    std::vector<double> whole_total(total.begin(), total.end());
+    mixed_op::Exchange exchange;
+    bool shared = false;
+    for (ConvSums& conv : convs) {
+      const auto& sum = conv.term->norm().sum;
+      if (!sum || !gradient_needed(*conv.term)) continue;
+      if (!std::exchange(shared, true)) exchange.add(sum, whole_total);
+      exchange.add(sum, conv.dot);
+    }
+    exchange.run();
+    for (ConvSums& conv : convs) {
+      NodeTerm& term = *conv.term;
+      term.gradient = mixed_op::input_gradient(term.norm(), term.term.weight, whole_total, conv.dot);
+      if (!weights_need_) continue;
+      const ConvPlaces& places = state_.places[term.conv->position];
+      if (term.pointwise) {
+        result_[places.weight] = term.pointwise->weight_gradient(term.gradient, total, conv.products);
+      }
+      if (places.bias == mixed_op::Variables::none) continue;
+      // The bias: the sum of a g + b y + d; with statistics of the batch, which take the bias out again, that is 0.
+      std::vector<double> bias(total.size());
+      if (!term.norm().batch_statistics) {
+        std::ranges::transform(term.gradient.a, total, bias.begin(), std::multiplies<>());
+      }
+      result_[places.bias] = torch::tensor(bias, doubles);
+    }
+  }
+
+  void parameters_backward(const NodeTerm& term, std::span<const double> total, std::span<const double> dot) {
     const mixed_op::TermGradient own = mixed_op::term_gradient(term.norm(), term.term.weight, total, dot);
     add_alpha_gradient(term, std::span(&own.weight, 1));
-    term.gradient = mixed_op::input_gradient(term.norm(), term.term.weight, total, dot);
     if (!weights_need_) return;
     const ConvPlaces& places = state_.places[term.conv->position];
     const auto set = [&](std::size_t place, const std::vector<double>& gradient) {
@@ -549,11 +600,6 @@ class CellBackward {
     };
     set(places.gamma, own.gamma);
     set(places.beta, own.beta);
-    // The bias: the sum of a g + b y + d; with statistics of the batch, which take the bias out again, that is 0.
-    std::vector<double> bias(total.size());
-    if (!term.norm().batch_statistics)
-      std::ranges::transform(term.gradient.a, total, bias.begin(), std::multiplies<>());
-    set(places.bias, bias);
   }
 
   // What reads node i, and the gradient of node i itself, images by images: the gradients of the convolutions' outputs

@@ -97,6 +97,11 @@ void OracleSupernet::set_statistics_updates(bool enabled) {
   flowdarts::set_statistics_updates(*this, enabled);
 }
 
+void OracleSupernet::share_statistics(const std::shared_ptr<const RankSum>& sum) {
+  flowdarts::share_statistics(*this, sum);
+  shares_statistics_ = sum != nullptr;
+}
+
 FusedSupernet::FusedSupernet(const SupernetSpec& spec, Precision precision)
     : spec_(spec),
       backbone_(register_module("backbone", make_backbone<FusedCell, FusedLayers>(spec))),
@@ -107,7 +112,7 @@ FusedSupernet::~FusedSupernet() = default;
 torch::Tensor FusedSupernet::forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) {
   check_op_weights(op_weights, spec_);
   pass_.cell = 0;
-  const bool looks_inside = pass_.observer || pass_.dropout.rate > 0;
+  const bool looks_inside = pass_.observer || pass_.dropout.rate > 0 || shares_statistics_;
   if (!images.is_cpu() && (spec_.partial > 1 || spec_.edge_weights || looks_inside)) {
     return backbone_->forward(images, unbound(op_weights), &pass_);
   }
@@ -132,6 +137,11 @@ std::vector<ArchShape> FusedSupernet::arch_shapes() const {
 
 void FusedSupernet::set_statistics_updates(bool enabled) {
   flowdarts::set_statistics_updates(*this, enabled);
+}
+
+void FusedSupernet::share_statistics(const std::shared_ptr<const RankSum>& sum) {
+  flowdarts::share_statistics(*this, sum);
+  shares_statistics_ = sum != nullptr;
 }
 
 }  // namespace flowdarts::nas_bench_201

@@ -54,15 +54,20 @@ class OracleSupernet : public Supernet {
   torch::Tensor forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) override;
   [[nodiscard]] std::vector<ArchShape> arch_shapes() const override;
   void set_statistics_updates(bool enabled) override;
+  void share_statistics(const std::shared_ptr<const RankSum>& sum) override;
   void set_masks(const std::vector<torch::Tensor>& masks) override { pass_.set_masks(masks); }
   void set_skip_dropout(const SkipDropout& dropout) override { pass_.dropout = dropout; }
   void set_output_observer(OutputObserver observer) override { pass_.observer = std::move(observer); }
-  // A pass that drops out draws anew; one that shows its candidates hands them to the host.
-  [[nodiscard]] bool recordable() const override { return pass_.dropout.rate == 0 && !pass_.observer; }
+  // A pass that drops out draws anew; one that shows its candidates hands them to the host; one whose statistics are
+  // shared waits for other processes.
+  [[nodiscard]] bool recordable() const override {
+    return pass_.dropout.rate == 0 && !pass_.observer && !shares_statistics_;
+  }
 
  private:
   SupernetSpec spec_;
   MixedOpPass pass_;
+  bool shares_statistics_ = false;
   std::shared_ptr<Backbone<OracleCell, PlainLayers>> backbone_;
 };
 
@@ -78,16 +83,20 @@ class FusedSupernet : public Supernet {
   torch::Tensor forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) override;
   [[nodiscard]] std::vector<ArchShape> arch_shapes() const override;
   void set_statistics_updates(bool enabled) override;
+  void share_statistics(const std::shared_ptr<const RankSum>& sum) override;
   void set_masks(const std::vector<torch::Tensor>& masks) override;
-  // On a GPU with partial channels or edge weights, and in passes that show their candidates or drop out behind skips,
-  // the cells run op by op, in float32.
+  // On a GPU with partial channels, edge weights or shared statistics, and in passes that show their candidates or drop
+  // out behind skips, the cells run op by op, in float32.
   void set_skip_dropout(const SkipDropout& dropout) override { pass_.dropout = dropout; }
   void set_output_observer(OutputObserver observer) override { pass_.observer = std::move(observer); }
-  [[nodiscard]] bool recordable() const override { return pass_.dropout.rate == 0 && !pass_.observer; }
+  [[nodiscard]] bool recordable() const override {
+    return pass_.dropout.rate == 0 && !pass_.observer && !shares_statistics_;
+  }
 
  private:
   SupernetSpec spec_;
   MixedOpPass pass_;
+  bool shares_statistics_ = false;
   std::shared_ptr<Backbone<FusedCell, FusedLayers>> backbone_;
   Precision precision_;
 };
