@@ -22,9 +22,9 @@
 
 namespace flowdarts {
 
-/// What the nodes do. `read` and `decode` are called from many threads at once; `step`, `end_epoch` and `snapshot` by the device
-/// executor's thread alone; `accumulate`, `plan_ahead`, `close_epoch` and `interrupt` by one thread at a time;
-/// `finish_epoch` and `save_interruption` likewise; `prune` for the two splits at once.
+/// What the nodes do. `read` and `decode` are called from many threads at once; `step`, `end_epoch` and `snapshot` by
+/// the device executor's thread alone; `accumulate`, `plan_ahead`, `close_epoch` and `interrupt` by one thread at a
+/// time; `finish_epoch` and `save_interruption` likewise; `prune` for the two splits at once.
 struct GraphBodies {
   std::function<EpochPlan(const PlanRequest&)> plan;
   /// Waits for one sample's file and computes nothing. Empty for a data set in memory: `decode` then gets no samples.
@@ -55,6 +55,15 @@ struct GraphSettings {
   /// Batches at most that are being read, or are read and wait for a thread that decodes them; at least 1.
   std::size_t read_ahead = 16;
 };
+
+/// As the options of a search or a training say.
+template <class RunOptions>
+[[nodiscard]] GraphSettings graph_settings(const RunOptions& run, int loader_threads) {
+  return {.loader_threads = loader_threads,
+          .prefetch = static_cast<std::size_t>(run.prefetch.value),
+          .reader_threads = static_cast<int>(run.reader_threads.value),
+          .read_ahead = static_cast<std::size_t>(run.read_ahead.value)};
+}
 
 /// Runs a search from `first` to its end, which is reached when no further plan is asked for, a report says stop, or
 /// stop_requested. An exception in any node ends the graph, whatever is in flight: an InputError is thrown on as one,

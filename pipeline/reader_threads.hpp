@@ -13,11 +13,12 @@
 
 namespace flowdarts {
 
-/// Reads batches in the order of their submission. All threads share the samples of a batch, so a slow read holds up one
-/// thread and not the rest of its batch.
+/// Reads batches in the order of their submission. All threads share the samples of a batch, so a slow read holds up
+/// one thread and not the rest of its batch.
 class ReaderThreads {
  public:
-  /// `read` gets 0 .. samples - 1, each once and from any thread; `done` comes after the last of them. Neither may throw.
+  /// `read` gets 0 .. samples - 1, each once and from any thread; `done` comes after the last of them. Neither may
+  /// throw.
   struct Job {
     std::size_t samples = 0;
     std::function<void(std::size_t)> read;
