@@ -276,7 +276,12 @@ int main(int argc, char** argv) {
   by_threads(benchmark::RegisterBenchmark("load_jpeg_folder", BM_LoadJpegFolder, std::cref(folder), jpegs));
   const auto slow = std::make_shared<const SlowDisk>(jpegs);
   const auto in_graph = [&](const char* name, const std::shared_ptr<const Dataset>& dataset, Reading reading) {
-    by_threads(benchmark::RegisterBenchmark(name, graph_epoch, std::cref(folder), dataset, reading));
+    benchmark::RegisterBenchmark(name, graph_epoch, std::cref(folder), dataset, reading)
+        ->ArgName("threads")
+        ->Arg(2)
+        ->UseRealTime()
+        ->MeasureProcessCPUTime()
+        ->Unit(benchmark::kMillisecond);
   };
   in_graph("graph", jpegs, Reading::ahead);
   in_graph("graph_slow_disk", slow, Reading::ahead);

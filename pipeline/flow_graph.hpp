@@ -51,7 +51,7 @@ struct GraphBodies {
 struct GraphSettings {
   int loader_threads = 1;    ///< threads that decode at once, at least 1
   std::size_t prefetch = 8;  ///< decoded batches at most, at least 2: a step holds one of V and one of T
-  int reader_threads = 8;    ///< threads that wait for files at once, at least 1; none where there is no `read`
+  int reader_threads = 16;   ///< threads that wait for files at once, at least 1; none where there is no `read`
   /// Batches at most that are being read, or are read and wait for a thread that decodes them; at least 1.
   std::size_t read_ahead = 16;
 };

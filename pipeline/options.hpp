@@ -45,7 +45,7 @@ struct RunOptions {
       (Option<std::int64_t, "threads that load data at once; 0: as --threads and --device suggest", 0, Closed{0, 1024}>,
        loader_threads),
       (Option<std::int64_t, "batches in flight between the loaders and the device", 8, AtLeast{2}>, prefetch),
-      (Option<std::int64_t, "threads that wait for image files at once", 8, Closed{1, 1024}>, reader_threads),
+      (Option<std::int64_t, "threads that wait for image files at once", 16, Closed{1, 1024}>, reader_threads),
       (Option<std::int64_t, "batches whose files are read before the loaders take them", 16, AtLeast{1}>, read_ahead),
       (Option<std::int64_t, "checkpoints kept, the newest", 2, AtLeast{1}>, keep_checkpoints),
       (Option<std::int64_t, "epochs between two measurements of the validation Hessian's eigenvalues; 0: never", 0,
