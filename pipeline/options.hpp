@@ -93,12 +93,17 @@ struct DataOptions {
               "T and V: the first and the last images, or a random part of each class; auto: random for a folder",
               SplitKind::automatic>,
        split),
-      (Option<double, "part of the images that is T; the rest is V", 0.5, Open{0.0, 1.0}>, train_portion),
+      (Option<double, "part of the images that is T", 0.5, Open{0.0, 1.0}>, train_portion),
+      (Option<double, "part of each class that is V; 0: all that T leaves", 0, HalfOpen{0.0, 1.0}>, val_portion),
       (Option<std::int64_t, "side of the images; 0: the data set's own, for a folder of larger images 224", 0,
               Closed{0, 1024}>,
        image_size),
       (Option<std::int64_t, "black border of small images before the random crop, pixels", 4, Closed{0, 1024}>,
        padding),
+      (Option<double, "colour jitter: brightness by a factor of 1 +- this", 0, AtLeast{0.0}>, jitter_brightness),
+      (Option<double, "colour jitter: contrast", 0, AtLeast{0.0}>, jitter_contrast),
+      (Option<double, "colour jitter: saturation", 0, AtLeast{0.0}>, jitter_saturation),
+      (Option<double, "colour jitter: hue, part of the colour circle", 0, Closed{0.0, 0.5}>, jitter_hue),
       (Option<std::int64_t, "side of the cutout hole, pixels; 0: none", 0, Closed{0, 1024}>, cutout),
       (Option<bool, "count and leave out broken images instead of ending", false>, skip_corrupt));
 };

@@ -355,7 +355,8 @@ class SearchGraph {
   /// Before the first step, because it makes the device wait. Images that fit live on the GPU; of others the loaders
   /// send pixels.
   void prepare_gpu() {
-    if (const std::string obstacle = ResidentDataset::obstacle(*data_.dataset, device_); obstacle.empty()) {
+    if (const std::string obstacle = ResidentDataset::obstacle(*data_.dataset, loader_.augmentation(), device_);
+        obstacle.empty()) {
       resident_.emplace(*data_.dataset, loader_.augmentation(), device_,
                         options_.run.precision == Precision::bf16 ? torch::kBFloat16 : torch::kFloat);
       output_.info("the images live on the GPU and are augmented there: " + std::to_string(resident_->bytes() >> 20) +

@@ -20,10 +20,28 @@ void check_lists(const DataOptions& options) {
   refuse(options.limit_samples.value != defaults.limit_samples.value, "--limit-samples");
   refuse(options.split.value != defaults.split.value, "--split");
   refuse(options.train_portion.value != defaults.train_portion.value, "--train-portion");
+  refuse(options.val_portion.value != defaults.val_portion.value, "--val-portion");
   if (options.dataset.value != DatasetKind::folder) {
     throw InputError("--lists: found the data set " + std::string(name_in_options(options.dataset.value)) +
                      ", expected --dataset folder");
   }
+}
+
+// Folders are stored class by class: their first half would be half of the classes.
+bool is_stratified(const DataOptions& options) {
+  return options.split.value == SplitKind::stratified ||
+         (options.split.value == SplitKind::automatic && options.dataset.value == DatasetKind::folder);
+}
+
+/// T and V of these images.
+SplitLists split_of(const std::vector<std::int64_t>& ids, const Dataset& dataset, const DataOptions& options,
+                    std::uint64_t seed) {
+  if (options.val_portion > 0) {
+    return stratified_parts(ids, dataset.labels(), dataset.classes(), options.train_portion, options.val_portion, seed);
+  }
+  return is_stratified(options)
+             ? stratified_split(ids, dataset.labels(), dataset.classes(), options.train_portion, seed)
+             : canonical_split(ids, options.train_portion);
 }
 
 }  // namespace
@@ -34,6 +52,10 @@ SearchData open_search_data(const DataOptions& options, std::uint64_t seed) {
                      std::string(name_in_options(options.dataset.value)));
   }
   if (!options.lists.value.empty()) check_lists(options);
+  if (options.val_portion > 0 && !is_stratified(options)) {
+    throw InputError("--val-portion: found " + std::to_string(options.val_portion) +
+                     " with a canonical split, expected --split stratified: it is a part of each class");
+  }
   SearchData data;
   data.dataset = open_dataset({.kind = std::string(name_in_options(options.dataset.value)),
                                .path = options.data.value,
@@ -52,11 +74,7 @@ SearchData open_search_data(const DataOptions& options, std::uint64_t seed) {
   if (options.limit_samples > 0) {
     ids = limit_samples(ids, data.dataset->labels(), classes, options.limit_samples, seed);
   }
-  // Folders are stored class by class: their first half would be half of the classes.
-  const bool stratified = options.split.value == SplitKind::stratified ||
-                          (options.split.value == SplitKind::automatic && options.dataset.value == DatasetKind::folder);
-  SplitLists lists = stratified ? stratified_split(ids, data.dataset->labels(), classes, options.train_portion, seed)
-                                : canonical_split(ids, options.train_portion);
+  SplitLists lists = split_of(ids, *data.dataset, options, seed);
   data.lists = {std::move(lists.train), std::move(lists.val)};
   return data;
 }
@@ -68,7 +86,12 @@ SampleLists all_trains(const SampleLists& lists) {
 }
 
 LoadOptions load_options(const DataOptions& options) {
-  return {.padding = static_cast<int>(options.padding.value), .cutout = static_cast<int>(options.cutout.value)};
+  return {.padding = static_cast<int>(options.padding.value),
+          .cutout = static_cast<int>(options.cutout.value),
+          .jitter = {.brightness = options.jitter_brightness,
+                     .contrast = options.jitter_contrast,
+                     .saturation = options.jitter_saturation,
+                     .hue = options.jitter_hue}};
 }
 
 EpochPlan plan_epoch(const PlanRequest& request, std::int64_t batch_size, std::uint64_t seed, bool with_val) {

@@ -66,7 +66,8 @@ class Supernet : public torch::nn::Module {
   /// Batch norms use the statistics of the whole batch, of which each process has a share, from now on; null: those of
   /// this process's share. Throws InputError where the supernet cannot.
   virtual void share_statistics(const std::shared_ptr<const RankSum>& sum) {
-    if (sum) throw InputError("this form of the supernet has batch statistics of one process only; try --sync-bn false");
+    if (sum)
+      throw InputError("this form of the supernet has batch statistics of one process only; try --sync-bn false");
   }
 
   /// Whether a training-mode pass enqueues the same work on the device every time, so that a step can be recorded and

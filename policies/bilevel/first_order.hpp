@@ -27,7 +27,7 @@ struct FirstOrder {
     Evaluation val = problem.val_loss();
     std::vector<torch::Tensor> inputs = problem.alphas;
     inputs.insert(inputs.end(), val.op_weights.begin(), val.op_weights.end());
-    std::vector<torch::Tensor> gradients = torch::autograd::grad({val.loss}, inputs);
+    std::vector<torch::Tensor> gradients = problem.gradients(val, inputs);
     std::vector<torch::Tensor> of_alphas = take_front(gradients, problem.alphas.size());
     return {std::move(of_alphas), std::move(gradients), std::move(val)};
   }

@@ -36,16 +36,6 @@ class SavedWeights {
   std::vector<torch::Tensor> saved_;
 };
 
-/// The gradients of a loss, 0 for what it does not depend on: an op that is not run leaves its weights out.
-std::vector<torch::Tensor> gradients_of(const torch::Tensor& loss, const std::vector<torch::Tensor>& inputs) {
-  std::vector<torch::Tensor> gradients =
-      torch::autograd::grad({loss}, inputs, {}, /*retain_graph=*/false, /*create_graph=*/false, /*allow_unused=*/true);
-  for (std::size_t i = 0; i < inputs.size(); ++i) {
-    if (!gradients[i].defined()) gradients[i] = torch::zeros_like(inputs[i]);
-  }
-  return gradients;
-}
-
 class StatisticsHeld {
  public:
   explicit StatisticsHeld(const std::function<void(bool)>& set) : set_(set) { set_(false); }
@@ -66,7 +56,7 @@ ArchGradient SecondOrder::arch_gradient(const BilevelProblem& problem) const {
   std::vector<torch::Tensor> step;
   {
     const StatisticsHeld held(problem.set_statistics_updates);
-    step = gradients_of(problem.train_loss().loss, problem.weights);
+    step = problem.gradients(problem.train_loss(), problem.weights);
   }
   {
     const torch::NoGradGuard no_grad;
@@ -81,7 +71,7 @@ ArchGradient SecondOrder::arch_gradient(const BilevelProblem& problem) const {
   std::vector<torch::Tensor> inputs = problem.alphas;
   inputs.insert(inputs.end(), val.op_weights.begin(), val.op_weights.end());
   inputs.insert(inputs.end(), problem.weights.begin(), problem.weights.end());
-  std::vector<torch::Tensor> direction = gradients_of(val.loss, inputs);
+  std::vector<torch::Tensor> direction = problem.gradients(val, inputs);
   std::vector<torch::Tensor> gradients = take_front(direction, problem.alphas.size());
   std::vector<torch::Tensor> of_op_weights = take_front(direction, val.op_weights.size());
 
@@ -94,9 +84,9 @@ ArchGradient SecondOrder::arch_gradient(const BilevelProblem& problem) const {
   const torch::Tensor slope = torch::where(norm >= smallest_norm, norm * (xi / (2.0 * radius_)), none);  // xi / (2 eps)
   const StatisticsHeld held(problem.set_statistics_updates);
   saved.displace(eps, direction);
-  const std::vector<torch::Tensor> plus = torch::autograd::grad({problem.train_loss().loss}, problem.alphas);
+  const std::vector<torch::Tensor> plus = problem.gradients(problem.train_loss(), problem.alphas);
   saved.displace(-eps, direction);
-  const std::vector<torch::Tensor> minus = torch::autograd::grad({problem.train_loss().loss}, problem.alphas);
+  const std::vector<torch::Tensor> minus = problem.gradients(problem.train_loss(), problem.alphas);
   const torch::NoGradGuard no_grad;
   for (std::size_t i = 0; i < gradients.size(); ++i) gradients[i] = gradients[i] - (plus[i] - minus[i]) * slope;
   return {std::move(gradients), std::move(of_op_weights), std::move(val)};

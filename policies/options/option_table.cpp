@@ -149,6 +149,7 @@ void OptionTable::add_preset(const Preset& preset) {
   }
   known->values.insert(known->values.end(), preset.values.begin(), preset.values.end());
   if (known->help.empty()) known->help = preset.help;
+  if (known->base.empty()) known->base = preset.base;
 }
 
 void OptionTable::apply_preset(std::string_view name) {
@@ -156,6 +157,7 @@ void OptionTable::apply_preset(std::string_view name) {
   for (const Preset& preset : presets_) {
     known.push_back(preset.name);
     if (preset.name != name) continue;
+    if (!preset.base.empty()) apply_preset(preset.base);
     for (const auto& [flag, text] : preset.values) row_of_flag(flag, "--preset " + preset.name).set(text, "--" + flag);
     return;
   }

@@ -45,6 +45,7 @@ struct PartialChannel {
                         {"alpha-lr", "0.0006"},
                         {"relaxation-partial", "4"},
                         {"relaxation-warm-up", "15"}}},
+            {.name = "imagenet", .values = {{"relaxation-partial", "2"}, {"relaxation-warm-up", "35"}}},
             {.name = "quick", .values = {{"channels", "8"}, {"relaxation-warm-up", "3"}}}};
   }
 

@@ -67,8 +67,10 @@ struct ProgressiveStages {
                         {"cells", "5"},
                         {"w-lr-min", "0"},
                         {"alpha-lr", "0.0006"},
+                        {"alpha-clip", "5"},
                         {"shrink-deeper", "6"},
                         {"shrink-warm-up", "10"}}},
+            {.name = "imagenet", .values = {{"epochs", "75"}}},
             {.name = "quick", .values = {{"epochs", "12"}, {"shrink-deeper", "0"}, {"shrink-warm-up", "1"}}}};
   }
 

@@ -47,7 +47,8 @@ class Darts {
   /// All ops on all edges into a node compete, and it keeps two (IS-DARTS).
   [[nodiscard]] std::vector<OpGroup> op_groups() const;
 
-  /// `paper`, DARTS' search on CIFAR-10 (Liu et al., ICLR 2019, with the learning rate of its code), and `quick`.
+  /// `paper`, DARTS' search on CIFAR-10 (Liu et al., ICLR 2019, with the learning rate of its code), `imagenet`, the
+  /// search on a part of ImageNet of PC-DARTS' code, and `quick`.
   static std::vector<Preset> presets();
 
   /// Throws InputError where options do not fit one another.

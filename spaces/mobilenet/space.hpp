@@ -41,8 +41,8 @@ class Mobilenet {
   /// Every layer keeps one op.
   [[nodiscard]] static std::vector<OpGroup> op_groups();
 
-  /// `paper`: what BDP says of its search, the rest as PC-DARTS on ImageNet; `quick`: a narrow supernet for small
-  /// images.
+  /// `paper`: what BDP says of its search, the rest as PC-DARTS on ImageNet; `imagenet`: with the data of both;
+  /// `quick`: a narrow supernet for small images.
   static std::vector<Preset> presets();
 
   /// Throws InputError where options.widths are no nine widths.

@@ -33,6 +33,10 @@ std::vector<Preset> NasBench201::presets() {
                       {"w-weight-decay", "0.0003"},
                       {"alpha-lr", "0.0003"},
                       {"alpha-weight-decay", "0.001"}}},
+          {.name = "imagenet16-120",
+           .help = "paper on ImageNet16-120",
+           .values = {{"dataset", "imagenet16-120"}, {"padding", "2"}},
+           .base = "paper"},
           // A tenth of the epochs and of the images: alpha has to move faster to get anywhere.
           {.name = "quick",
            .help = "a small supernet on 4000 images for 10 epochs, minutes on two cores",

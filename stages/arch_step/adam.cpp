@@ -2,6 +2,7 @@
 #include <flowdarts/spaces/support/random.hpp>
 #include <flowdarts/stages/arch_step/adam.hpp>
 #include <flowdarts/stages/weight_step/multi_tensor.hpp>
+#include <flowdarts/stages/weight_step/sgd.hpp>
 #include <span>
 #ifdef FLOWDARTS_CUDA
 #include <flowdarts/stages/weight_step/optimizers_on_gpu.hpp>
@@ -23,7 +24,8 @@ Adam::Adam(std::vector<torch::Tensor> alphas, const ArchOptions& options)
       lr_(options.lr),
       beta1_(options.beta1),
       beta2_(options.beta2),
-      weight_decay_(options.weight_decay) {
+      weight_decay_(options.weight_decay),
+      clip_(options.clip) {
   const torch::NoGradGuard no_grad;
   for (const torch::Tensor& alpha : alphas_) {
     first_.push_back(torch::zeros_like(alpha));
@@ -47,10 +49,12 @@ bool Adam::recordable() const {
   return optimizer::takes_kernels(alphas_, with_gpu);
 }
 
-void Adam::update(const std::vector<torch::Tensor>& gradients) {
-  TORCH_CHECK(gradients.size() == alphas_.size(), "Adam: found ", gradients.size(), " gradients for ", alphas_.size(),
+void Adam::update(const std::vector<torch::Tensor>& unclipped) {
+  TORCH_CHECK(unclipped.size() == alphas_.size(), "Adam: found ", unclipped.size(), " gradients for ", alphas_.size(),
               " alphas");
   const torch::NoGradGuard no_grad;
+  const std::vector<torch::Tensor> gradients =
+      clip_ > 0.0 && !unclipped.empty() ? clipped(unclipped, clip_) : unclipped;
   const optimizer::AdamFactors factors{.weight_decay = weight_decay_,
                                        .beta1 = beta1_,
                                        .beta2 = beta2_,

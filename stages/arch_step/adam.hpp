@@ -12,12 +12,13 @@ namespace flowdarts {
 
 /// How alpha is trained: Adam with L2 added to the gradient (docs/methods/darts.md).
 struct ArchOptions {
-  BOOST_HANA_DEFINE_STRUCT(ArchOptions, (Option<double, "learning rate of alpha", 3e-4, Above{0.0}>, lr),
-                           (Option<double, "Adam's first decay rate", 0.5, HalfOpen{0.0, 1.0}>, beta1),
-                           (Option<double, "Adam's second decay rate", 0.999, HalfOpen{0.0, 1.0}>, beta2),
-                           (Option<double, "weight decay of alpha (L2 in the gradient)", 1e-3, AtLeast{0.0}>,
-                            weight_decay),
-                           (Option<double, "standard deviation of alpha's first values", 1e-3, AtLeast{0.0}>, init));
+  BOOST_HANA_DEFINE_STRUCT(
+      ArchOptions, (Option<double, "learning rate of alpha", 3e-4, Above{0.0}>, lr),
+      (Option<double, "Adam's first decay rate", 0.5, HalfOpen{0.0, 1.0}>, beta1),
+      (Option<double, "Adam's second decay rate", 0.999, HalfOpen{0.0, 1.0}>, beta2),
+      (Option<double, "weight decay of alpha (L2 in the gradient)", 1e-3, AtLeast{0.0}>, weight_decay),
+      (Option<double, "largest norm of the gradient of all alphas; 0: no clipping", 0, AtLeast{0.0}>, clip),
+      (Option<double, "standard deviation of alpha's first values", 1e-3, AtLeast{0.0}>, init));
 };
 
 /// Adam (Kingma and Ba, ICLR 2015) over the architecture parameters, with PyTorch's eps of 1e-8.
@@ -54,7 +55,7 @@ class Adam {
   torch::Tensor changing_;  // [2], double: step size and root correction, where the alphas are, for kernels to read
   std::int64_t steps_ = 0;
   double step_size_ = 0, root_correction2_ = 1;  // the same on the host
-  double lr_, beta1_, beta2_, weight_decay_;
+  double lr_, beta1_, beta2_, weight_decay_, clip_;
 };
 
 /// alpha ~ init * N(0, 1) for each shape, keyed by (seed, Stream::alpha_init); float32 leaves that require grad.

@@ -7,6 +7,7 @@
 #include <flowdarts/spaces/support/capabilities.hpp>
 #include <flowdarts/stages/arch_step/adam.hpp>
 #include <flowdarts/stages/graph_capture/step_graphs.hpp>
+#include <flowdarts/stages/ranks/gradient_sum.hpp>
 #include <flowdarts/stages/weight_step/batch_results.hpp>
 #include <flowdarts/stages/weight_step/weight_step.hpp>
 #include <utility>
@@ -37,16 +38,18 @@ template <class Relaxation, class Bilevel, class ArchRegularizer>
 class ArchStep {
  public:
   /// The supernet must outlive the step. alphas: leaves, one for each of supernet.arch_shapes(); none for a relaxation
-  /// without alpha.
+  /// without alpha. `sum`, which must outlive it too, differentiates where several processes share batches; null: this
+  /// one has them to itself.
   ArchStep(Supernet& supernet, std::vector<torch::Tensor> alphas, const ArchOptions& options, Relaxation relaxation,
-           Bilevel bilevel, ArchRegularizer regularizer)
+           Bilevel bilevel, ArchRegularizer regularizer, const GradientSum* sum = nullptr)
       : supernet_(supernet),
+        sum_(sum),
         shapes_(supernet.arch_shapes()),
         adam_(std::move(alphas), options),
         relaxation_(std::move(relaxation)),
         bilevel_(std::move(bilevel)),
         regularizer_(std::move(regularizer)),
-        graphs_(recorders_for(adam_.alphas())) {}
+        graphs_(sum == nullptr ? recorders_for(adam_.alphas()) : Recorders{}) {}
 
   /// The relaxation of alpha and masks as they are, attached to alpha's graph.
   [[nodiscard]] std::vector<torch::Tensor> op_weights() const {
@@ -120,22 +123,25 @@ class ArchStep {
   [[nodiscard]] ArchGradient gradient(const DeviceBatch& val, const DeviceBatch& train, const Sgd& sgd,
                                       const WeightOptions& weight_options, double weight_lr) {
     const auto loss_on = [this](const DeviceBatch& batch) { return [this, &batch] { return evaluate(batch); }; };
-    const BilevelProblem problem{.weights = sgd.weights(),
-                                 .alphas = adam_.alphas(),
-                                 .momentum = sgd.momentum(),
-                                 .weight_lr = weight_lr,
-                                 .weight_momentum = weight_options.momentum,
-                                 .weight_decay = weight_options.weight_decay,
-                                 .train_loss = loss_on(train),
-                                 .val_loss = loss_on(val),
-                                 .set_statistics_updates = [this](bool on) { supernet_.set_statistics_updates(on); }};
+    const BilevelProblem problem{
+        .weights = sgd.weights(),
+        .alphas = adam_.alphas(),
+        .momentum = sgd.momentum(),
+        .weight_lr = weight_lr,
+        .weight_momentum = weight_options.momentum,
+        .weight_decay = weight_options.weight_decay,
+        .train_loss = loss_on(train),
+        .val_loss = loss_on(val),
+        .set_statistics_updates = [this](bool on) { supernet_.set_statistics_updates(on); },
+        .gradients = [this](const Evaluation& evaluation,
+                            const std::vector<torch::Tensor>& inputs) { return differentiate(evaluation, inputs); }};
     return bilevel_.arch_gradient(problem);
   }
 
   /// dL_V/dalpha at the present w, leaving running statistics alone: what measurements of V differentiate.
   [[nodiscard]] std::vector<torch::Tensor> val_gradient(const DeviceBatch& val) {
     supernet_.set_statistics_updates(false);
-    auto gradients = torch::autograd::grad({evaluate(val).loss}, adam_.alphas());
+    auto gradients = differentiate(evaluate(val), adam_.alphas());
     supernet_.set_statistics_updates(true);
     return gradients;
   }
@@ -172,7 +178,12 @@ class ArchStep {
     std::vector<torch::Tensor> weights = op_weights();
     torch::Tensor logits = supernet_.forward(batch.images, weights);
     torch::Tensor loss = torch::nn::functional::cross_entropy(logits, batch.labels);
-    return {std::move(loss), std::move(logits), std::move(weights)};
+    return {std::move(loss), std::move(logits), std::move(weights), batch.share};
+  }
+
+  [[nodiscard]] std::vector<torch::Tensor> differentiate(const Evaluation& evaluation,
+                                                         const std::vector<torch::Tensor>& inputs) const {
+    return sum_ != nullptr ? (*sum_)(evaluation.loss, inputs, evaluation.share) : gradients_of(evaluation, inputs);
   }
 
   [[nodiscard]] torch::Tensor relaxed(const torch::Tensor& alpha, std::size_t m) const {
@@ -197,6 +208,7 @@ class ArchStep {
   }
 
   Supernet& supernet_;
+  const GradientSum* sum_;
   std::vector<ArchShape> shapes_;
   Adam adam_;
   std::vector<torch::Tensor> masks_;

@@ -43,6 +43,9 @@ class Augmentation {
   /// two on pixels rounded to 8 bits. `bytes` are those of dataset.read(sample), `scratch` is working memory. Throws what Dataset::decode throws.
   void train(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes, CounterRng rng, Image& scratch, std::span<float> out) const;
 
+  /// Whether train() changes colours, so that no crop_pixel() makes its pixels.
+  [[nodiscard]] bool alters_colours() const { return alters_pixels() || options_.lighting > 0; }
+
   /// What train() chooses for a sample of fixed size: where nothing alters its colours, crop_pixel() of it with
   /// normalised() are the same bits.
   [[nodiscard]] Crop choose_crop(std::int64_t sample, CounterRng rng) const;

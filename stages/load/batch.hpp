@@ -40,6 +40,7 @@ struct Batch {
   BatchArray<Crop> crops = {};           ///< [B]; or empty
   BatchArray<std::int64_t> labels = {};  ///< [B]
   int height = 0, width = 0;
+  double share = 1;  ///< the part of the whole batch that this is, where several processes share one
 };
 
 }  // namespace flowdarts

@@ -53,9 +53,11 @@ void augment_on_gpu(const torch::Tensor& images, const Batch& batch, const torch
 
 }  // namespace
 
-std::string ResidentDataset::obstacle(const Dataset& dataset, const torch::Device& device) {
+std::string ResidentDataset::obstacle(const Dataset& dataset, const Augmentation& augmentation,
+                                      const torch::Device& device) {
   if (!dataset.geometry().fixed) return "their sizes vary";
   if (!dataset.in_memory()) return "they are in files of their own";
+  if (augmentation.alters_colours()) return "their colours are altered";
   if (device.is_cpu()) return {};
 #ifdef FLOWDARTS_CUDA
   const c10::cuda::CUDAGuard guard(device);
@@ -73,7 +75,7 @@ std::string ResidentDataset::obstacle(const Dataset& dataset, const torch::Devic
 ResidentDataset::ResidentDataset(const Dataset& dataset, const Augmentation& augmentation, const torch::Device& device,
                                  at::ScalarType type)
     : type_(type) {
-  const std::string reason = obstacle(dataset, device);
+  const std::string reason = obstacle(dataset, augmentation, device);
   TORCH_CHECK(reason.empty(), "data set ", dataset.name(), ": its images cannot live on ", device, ": ", reason);
   TORCH_CHECK(type == torch::kFloat || type == torch::kBFloat16,
               "resident data set: expected images in Float or BFloat16, found ", type);

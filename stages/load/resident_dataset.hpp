@@ -18,8 +18,9 @@ namespace flowdarts {
 class ResidentDataset {
  public:
   /// Why a data set cannot live on a device; empty where it can. Its images must have one size and be in memory
-  /// already, and on a GPU take at most half of the memory that is free: activations need the rest.
-  [[nodiscard]] static std::string obstacle(const Dataset& dataset, const torch::Device& device);
+  /// already, keep their colours, and on a GPU take at most half of the memory that is free: activations need the rest.
+  [[nodiscard]] static std::string obstacle(const Dataset& dataset, const Augmentation& augmentation,
+                                            const torch::Device& device);
 
   /// Copies the images, waiting for the device. type: of the images that augment() makes, kFloat or kBFloat16. Throws
   /// c10::Error where there is an obstacle.

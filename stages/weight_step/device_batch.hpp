@@ -6,10 +6,12 @@
 
 namespace flowdarts {
 
-/// A batch on the device: images [B, 3, H, W] in channels-last memory, labels int64 [B].
+/// A batch on the device: images [B, 3, H, W] in channels-last memory, labels int64 [B]. `share`: the part of the whole
+/// batch that it is, where several processes share one.
 struct DeviceBatch {
   torch::Tensor images;
   torch::Tensor labels;
+  double share = 1;
 };
 
 /// Copies a loaded batch's pixels, as float32, and labels. The batch may go as soon as this returns. Out of pinned

@@ -11,6 +11,9 @@
 namespace flowdarts {
 
 double cosine_lr(const WeightOptions& options, std::int64_t epoch, std::int64_t epochs) {
+  if (epoch < options.warm_up) {
+    return options.lr * static_cast<double>(epoch + 1) / static_cast<double>(options.warm_up.value);
+  }
   const double phase = std::numbers::pi * static_cast<double>(epoch) / static_cast<double>(epochs);
   return options.lr_min + (options.lr - options.lr_min) * (1.0 + std::cos(phase)) / 2.0;
 }
@@ -40,6 +43,11 @@ torch::Tensor clip_scale(const std::vector<torch::Tensor>& gradients, double max
 void clip_norm(std::vector<torch::Tensor>& gradients, double max_norm) {
   const torch::NoGradGuard no_grad;
   at::_foreach_mul_(gradients, clip_scale(gradients, max_norm));
+}
+
+std::vector<torch::Tensor> clipped(const std::vector<torch::Tensor>& gradients, double max_norm) {
+  const torch::NoGradGuard no_grad;
+  return at::_foreach_mul(gradients, clip_scale(gradients, max_norm));
 }
 
 Sgd::Sgd(std::vector<torch::Tensor> weights, const WeightOptions& options)

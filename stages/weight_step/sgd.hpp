@@ -14,17 +14,21 @@ struct WeightOptions {
   BOOST_HANA_DEFINE_STRUCT(
       WeightOptions, (Option<double, "learning rate of the first epoch", 0.025, Above{0.0}>, lr),
       (Option<double, "learning rate the cosine falls towards", 0.001, AtLeast{0.0}>, lr_min),
+      (Option<std::int64_t, "epochs in which the learning rate grows first, in equal steps", 0, AtLeast{0}>, warm_up),
       (Option<double, "momentum", 0.9, HalfOpen{0.0, 1.0}>, momentum),
       (Option<bool, "Nesterov momentum", false>, nesterov),
       (Option<double, "weight decay (L2)", 3e-4, AtLeast{0.0}>, weight_decay),
       (Option<double, "largest norm of the gradient of all weights; 0: no clipping", 5.0, AtLeast{0.0}>, clip));
 };
 
-/// lr(t) = lr_min + (lr - lr_min) (1 + cos(pi t / epochs)) / 2 for the epoch t, counted from 0.
+/// lr(t) = lr_min + (lr - lr_min) (1 + cos(pi t / epochs)) / 2 for the epoch t, counted from 0; in the warm-up
+/// lr (t + 1) / warm_up.
 double cosine_lr(const WeightOptions& options, std::int64_t epoch, std::int64_t epochs);
 
 /// Scales the gradients so that the norm of all of them together is at most max_norm (torch's clip_grad_norm_).
 void clip_norm(std::vector<torch::Tensor>& gradients, double max_norm);
+/// The same as new tensors.
+[[nodiscard]] std::vector<torch::Tensor> clipped(const std::vector<torch::Tensor>& gradients, double max_norm);
 
 /// SGD with PyTorch's meaning of momentum, Nesterov and weight decay. Holds the weights it moves and their momentum.
 class Sgd {

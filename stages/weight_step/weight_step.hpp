@@ -3,6 +3,7 @@
 
 #include <flowdarts/spaces/supernet.hpp>
 #include <flowdarts/stages/graph_capture/step_graphs.hpp>
+#include <flowdarts/stages/ranks/gradient_sum.hpp>
 #include <flowdarts/stages/weight_step/batch_results.hpp>
 #include <flowdarts/stages/weight_step/device_batch.hpp>
 #include <flowdarts/stages/weight_step/sgd.hpp>
@@ -17,8 +18,9 @@ class WeightStep {
  public:
   using Inspect = std::function<void(const torch::Tensor&)>;
 
-  /// The supernet must outlive the step.
-  WeightStep(Supernet& supernet, const WeightOptions& options);
+  /// The supernet must outlive the step, and so must `sum`, which differentiates where several processes share batches;
+  /// null: this one has them to itself.
+  WeightStep(Supernet& supernet, const WeightOptions& options, const GradientSum* sum = nullptr);
 
   /// op_weights as Supernet::forward takes them; no gradient of op_weights is
   /// computed. `inspect` is called between the forward pass and the update with pack_results() of the pass (hook
@@ -36,6 +38,7 @@ class WeightStep {
   void run(const DeviceBatch& batch, const std::vector<torch::Tensor>& op_weights, const Inspect& inspect);
 
   Supernet& supernet_;
+  const GradientSum* sum_;
   Sgd sgd_;
   StepGraphs graphs_;
 };

@@ -1,6 +1,7 @@
 // Bad command lines and configuration files: exit code 2, one line that says what was found and what was expected, and
 // nothing left behind.
 
+#include "../stages/load/test_images.hpp"
 #include "search_process.hpp"
 
 namespace flowdarts::integration {
@@ -100,6 +101,28 @@ TEST_F(Searches, ADryRunWritesNothingAndItsConfigurationCanBeRun) {
   write(folder_ / "dry.toml", dry.out);
   finish(bdp_darts, {"--config", (folder_ / "dry.toml").string()});
   EXPECT_TRUE(dry.out.starts_with(read(folder_ / "run/config.toml")));
+}
+
+// A folder of 16 x 16 images is one of fixed size, as the published files are.
+TEST_F(Searches, PresetForImageNet16TakesAFolderToo) {
+  const auto png = flowdarts::testing::encode_png(flowdarts::testing::pattern(16, 16, 3), 16, 16);
+  for (const char* name : {"a/1", "a/2", "b/1", "b/2"}) {
+    flowdarts::testing::write_file(folder_ / "images" / (std::string(name) + ".png"), png);
+  }
+  const Arguments options{"--preset",   "imagenet16-120",
+                          "--dataset",  "folder",
+                          "--data",     (folder_ / "images").string(),
+                          "--channels", "1",
+                          "--cells",    "1",
+                          "--epochs",   "1",
+                          "--threads",  "1",
+                          "--out",      (folder_ / "run").string()};
+  const Outcome dry = run(darts, options + Arguments{"--dry-run"});
+  EXPECT_EQ(dry.code, 0) << dry.err;
+  EXPECT_THAT(dry.out, ::testing::HasSubstr("padding = 2\n"));
+  EXPECT_THAT(dry.out, ::testing::HasSubstr("4 images of 2 classes, T 2, V 2"));
+  finish(darts, options);
+  expect_valid_genotype(folder_ / "run");
 }
 
 TEST_F(Searches, HelpNamesEveryOptionOfTheRecordedConfiguration) {

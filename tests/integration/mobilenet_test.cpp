@@ -2,6 +2,7 @@
 
 #include <flowdarts/spaces/mobilenet/genotype.hpp>
 
+#include "../stages/load/test_images.hpp"
 #include "search_process.hpp"
 
 namespace flowdarts::integration {
@@ -55,6 +56,21 @@ TEST_F(MobilenetSearch, RefusesImagesThatVanish) {
   expect_refused(bdp_darts_mobilenet, tiny("run") + Arguments{"--stem-stride", "2"},
                  {"--image-size: found 32, expected at least 33"});
   expect_refused(bdp_darts_mobilenet, tiny("run") + Arguments{"--widths", "2,2"}, {"--widths: ", "number 3 of 9"});
+}
+
+// 2 classes of 40 images: 4 of each train w, 1 of each alpha.
+TEST_F(MobilenetSearch, PresetForImageNetTakesPartsOfAFolder) {
+  const auto jpeg = flowdarts::testing::encode_jpeg(flowdarts::testing::pattern(60, 50, 3), 60, 50);
+  for (const char* name : {"a", "b"}) {
+    for (int i = 0; i < 40; ++i) {
+      flowdarts::testing::write_file(folder_ / "images" / name / (std::to_string(i) + ".jpg"), jpeg);
+    }
+  }
+  const Outcome dry =
+      run(bdp_darts_mobilenet, {"--preset", "imagenet", "--data", (folder_ / "images").string(), "--dry-run"});
+  EXPECT_EQ(dry.code, 0) << dry.err;
+  EXPECT_THAT(dry.out, ::testing::HasSubstr("80 images of 2 classes, T 8, V 2"));
+  EXPECT_THAT(dry.out, ::testing::HasSubstr("30 epochs of 1 steps"));
 }
 
 }  // namespace

@@ -65,8 +65,42 @@ TEST_F(ListedData, RefuseOptionsThatChooseOnceMore) {
   options_.train_portion.value = 0.8;
   expect_refused("--train-portion");
   options_.train_portion.value = 0.5;
+  options_.val_portion.value = 0.1;
+  expect_refused("--val-portion");
+  options_.val_portion.value = 0;
   options_.dataset.value = DatasetKind::cifar10;
   expect_refused("--lists");
+}
+
+TEST_F(ListedData, MayBePartsOfEachClass) {
+  for (int i = 3; i <= 40; ++i) {
+    for (const char* name : {"a", "b"}) {
+      fs::copy_file(root_ / "data/a/1.png", root_ / "data" / name / (std::to_string(i) + ".png"));
+    }
+  }
+  options_.lists.value = "";
+  options_.train_portion.value = 0.1;
+  options_.val_portion.value = 0.025;
+  const SearchData data = open_search_data(options_, 1);
+  EXPECT_EQ(data.dataset->size(), 80);
+  EXPECT_THAT(class_counts(data.lists.train, *data.dataset), ElementsAre(4, 4));
+  EXPECT_THAT(class_counts(data.lists.val, *data.dataset), ElementsAre(1, 1));
+
+  options_.split.value = SplitKind::canonical;
+  expect_refused("--val-portion: found 0.025");
+  options_.split.value = SplitKind::stratified;
+  options_.train_portion.value = 0.99;
+  expect_refused("0.99");
+}
+
+TEST_F(ListedData, AreJitteredAsTheOptionsSay) {
+  options_.jitter_brightness.value = 0.4;
+  options_.jitter_hue.value = 0.2;
+  const LoadOptions load = load_options(options_);
+  EXPECT_EQ(load.jitter.brightness, 0.4);
+  EXPECT_EQ(load.jitter.contrast, 0);
+  EXPECT_EQ(load.jitter.saturation, 0);
+  EXPECT_EQ(load.jitter.hue, 0.2);
 }
 
 }  // namespace

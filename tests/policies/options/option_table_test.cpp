@@ -131,7 +131,14 @@ TEST_F(Options, CommandLineWinsOverFileAndFileOverPreset) {
   parse({"--preset", "small"});
   EXPECT_EQ(sample.epochs, 4);
   EXPECT_EQ(sample.ratio_train, 0.5);
-  EXPECT_EQ(refusal({"--preset", "large"}), "--preset: found \"large\", expected one of small");
+  // One preset on top of another, with all that is said to that.
+  table.add_preset({.name = "larger", .values = {{"prune-epochs", "9"}}, .base = "small"});
+  table.add_preset({.name = "small", .values = {{"prune-ratio-train", "0.75"}}});
+  parse({"--preset", "larger"});
+  EXPECT_EQ(sample.epochs, 9);
+  EXPECT_EQ(sample.ratio_train, 0.75);
+  EXPECT_EQ(std::string(sample.out), "preset");
+  EXPECT_EQ(refusal({"--preset", "large"}), "--preset: found \"large\", expected one of small, larger");
 }
 
 TEST_F(Options, HelpNamesFlagRangeAndDefault) {

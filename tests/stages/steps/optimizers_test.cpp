@@ -8,6 +8,7 @@
 #include <flowdarts/stages/arch_step/hessian.hpp>
 #include <flowdarts/stages/weight_step/multi_tensor.hpp>
 #include <mutex>
+#include <numbers>
 #include <set>
 #include <thread>
 
@@ -336,6 +337,31 @@ TEST(Adam, LibTorchsOperatorsAndTheKernelsAgree) {
   expect_same(ours, theirs, 1e-12);
 }
 
+// Before weight decay, and by the norm of all of them.
+TEST(Adam, ClipsTheGradientOfAllAlphas) {
+  ArchOptions options;
+  options.weight_decay = 0.1;
+  const auto plain = some_weights(), clipped = copies(plain);
+  Adam reference(plain, options);
+  options.clip = 5;
+  Adam adam(clipped, options);
+  const auto filled = [](double value) {
+    return std::vector{torch::full({4, 3}, value, torch::kDouble), torch::full({5}, value, torch::kDouble)};
+  };
+  const auto large = filled(4), kept = copies(large);
+  const double norm = std::sqrt(17 * 16.0);
+  for (int i = 0; i < 3; ++i) {
+    reference.step(filled(4 * 5 / norm));
+    adam.step(large);
+  }
+  expect_same(clipped, plain, 1e-6);
+  for (std::size_t k = 0; k < large.size(); ++k) EXPECT_TRUE(torch::equal(large[k], kept[k]));
+  Adam(plain, options).step(filled(0.1));  // norm 0.41
+  options.clip = 0;
+  Adam(clipped, options).step(filled(0.1));
+  expect_same(clipped, plain, 1e-6);
+}
+
 TEST(Adam, RefusesGradientsOfOtherShapes) {
   Adam adam(some_weights(), ArchOptions{});
   EXPECT_THROW(adam.step({torch::ones({4, 3}, torch::kDouble)}), c10::Error);
@@ -347,6 +373,17 @@ TEST(CosineLr, StartsFullAndIsHalfwayInTheMiddle) {
   EXPECT_DOUBLE_EQ(cosine_lr(options, 0, 50), 0.025);
   EXPECT_NEAR(cosine_lr(options, 25, 50), 0.013, 1e-12);
   EXPECT_GT(cosine_lr(options, 49, 50), 0.001);
+}
+
+TEST(CosineLr, GrowsInEqualStepsFirst) {
+  WeightOptions options;
+  options.lr = 0.5;
+  options.lr_min = 0;
+  options.warm_up = 5;
+  EXPECT_DOUBLE_EQ(cosine_lr(options, 0, 50), 0.1);
+  EXPECT_DOUBLE_EQ(cosine_lr(options, 3, 50), 0.4);
+  EXPECT_DOUBLE_EQ(cosine_lr(options, 4, 50), 0.5);
+  EXPECT_NEAR(cosine_lr(options, 5, 50), 0.25 * (1 + std::cos(0.1 * std::numbers::pi)), 1e-12);  // of all epochs
 }
 
 TEST(PackResults, ErrorIsTheDistanceToTheLabel) {

@@ -104,9 +104,11 @@ TEST_F(ResidentDatasetOnGpu, RefusesADataSetThatIsTooLarge) {
   facts.labels.resize(200'000);
   facts.geometry = {1024, true};
   const MemoryDataset dataset(std::move(facts), {}, 0, [](const std::uint8_t*, Image&) {});
-  EXPECT_THAT(ResidentDataset::obstacle(dataset, torch::kCUDA),
+  const auto few = testing::random_images(3, 8);
+  const Augmentation augmentation(few->geometry(), few->normalisation(), {});
+  EXPECT_THAT(ResidentDataset::obstacle(dataset, augmentation, torch::kCUDA),
               HasSubstr("they take 600000 MiB, expected at most half of the"));
-  EXPECT_EQ(ResidentDataset::obstacle(*testing::random_images(3, 8), torch::kCUDA), "");
+  EXPECT_EQ(ResidentDataset::obstacle(*few, augmentation, torch::kCUDA), "");
 }
 
 }  // namespace

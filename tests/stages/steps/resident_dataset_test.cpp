@@ -41,13 +41,15 @@ TEST(ResidentDataset, RefusesWhatItCannotHold) {
     testing::write_file(root.path() / "class" / name, testing::encode_jpeg(testing::pattern(16, 16, 3), 16, 16));
   }
   const auto files = open_dataset({.kind = "folder", .path = root.path()});
-  EXPECT_THAT(ResidentDataset::obstacle(*files, torch::kCPU), HasSubstr("files of their own"));
+  const Augmentation augmentation({6, true}, testing::random_images(1, 6)->normalisation(), {});
+  EXPECT_THAT(ResidentDataset::obstacle(*files, augmentation, torch::kCPU), HasSubstr("files of their own"));
   const auto varying = open_dataset({.kind = "folder", .path = root.path(), .image_size = 12});
-  EXPECT_THAT(ResidentDataset::obstacle(*varying, torch::kCPU), HasSubstr("sizes vary"));
+  EXPECT_THAT(ResidentDataset::obstacle(*varying, augmentation, torch::kCPU), HasSubstr("sizes vary"));
   const auto dataset = testing::random_images(3, 6);
-  EXPECT_EQ(ResidentDataset::obstacle(*dataset, torch::kCPU), "");
+  EXPECT_EQ(ResidentDataset::obstacle(*dataset, augmentation, torch::kCPU), "");
+  const Augmentation jittered({6, true}, dataset->normalisation(), {.jitter = {.hue = 0.1}});
+  EXPECT_THAT(ResidentDataset::obstacle(*dataset, jittered, torch::kCPU), HasSubstr("their colours are altered"));
 
-  const Augmentation augmentation({6, true}, dataset->normalisation(), {});
   EXPECT_THROW(ResidentDataset(*files, augmentation, torch::kCPU, torch::kFloat), c10::Error);
   EXPECT_THROW(ResidentDataset(*dataset, augmentation, torch::kCPU, torch::kDouble), c10::Error);
   const ResidentDataset resident(*dataset, augmentation, torch::kCPU, torch::kFloat);
