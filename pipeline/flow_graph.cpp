@@ -7,6 +7,7 @@
 #include <exception>
 #include <flowdarts/pipeline/device_executor.hpp>
 #include <flowdarts/pipeline/flow_graph.hpp>
+#include <flowdarts/pipeline/reader_threads.hpp>
 #include <flowdarts/spaces/support/error.hpp>
 #include <mutex>
 #include <new>
@@ -33,11 +34,28 @@ struct Ticket {
   Split split = Split::train;
 };
 
+/// On its way from a ticket to the device: first its bytes, then its pixels.
 struct LoadedBatch {
   Ticket ticket;
+  BatchPlan plan;
+  EncodedBatch encoded;
   Batch batch;
-  double seconds = 0;
+  std::atomic<double> read_seconds = 0;
+  double decode_seconds = 0;
 };
+
+BatchPlan plan_of(const Ticket& ticket) {
+  const auto step = static_cast<std::size_t>(ticket.step);
+  BatchPlan plan{.split = ticket.split, .epoch = ticket.plan->epoch(), .index = ticket.step};
+  if (ticket.split == Split::train) {
+    plan.ids = ticket.plan->train_batches[step];
+  } else {
+    // A sample of V is augmented anew in every pass over V, whatever the epoch.
+    plan.ids = ticket.plan->val_batches[step].ids;
+    plan.epoch = ticket.plan->val_batches[step].pass;
+  }
+  return plan;
+}
 
 /// Batches the device is done with, so that as many may be loaded.
 struct BatchesDone {
@@ -108,7 +126,8 @@ class DeviceSide {
   template <class Send>
   void take(LoadedBatch& loaded, Send&& send) {
     waited_ += seconds_since(idle_since_);
-    load_seconds_ += loaded.seconds;
+    read_seconds_ += loaded.read_seconds;
+    load_seconds_ += loaded.decode_seconds;
     if (ending_.reached()) {
       send(BatchesDone{held_ ? 2 : 1});
       held_.reset();
@@ -131,6 +150,7 @@ class DeviceSide {
     report.plan = ticket.plan;
     report.step = ticket.step;
     report.waited_seconds = std::exchange(waited_, 0.0);
+    report.read_seconds = std::exchange(read_seconds_, 0.0);
     report.load_seconds = std::exchange(load_seconds_, 0.0);
     send(std::move(report));
     const bool last = ticket.step + 1 == ticket.plan->steps();
@@ -153,6 +173,7 @@ class DeviceSide {
   Ending& ending_;
   std::optional<Batch> held_;
   double waited_ = 0;
+  double read_seconds_ = 0;
   double load_seconds_ = 0;
   Clock::time_point idle_since_;
 };
@@ -187,33 +208,57 @@ void run_flow_graph(const GraphBodies& bodies, const GraphSettings& settings, co
       }
     });
     flow::queue_node<Ticket> tickets(graph);
-    flow::limiter_node<Ticket, std::int64_t> limit(graph, settings.prefetch);
+    flow::limiter_node<Ticket, std::int64_t> limit_reads(graph, settings.read_ahead);
 
     using LoadedPtr = std::shared_ptr<LoadedBatch>;
-    flow::function_node<Ticket, LoadedPtr> load(
-        graph, static_cast<std::size_t>(settings.loader_threads), [&](const Ticket& ticket) {
-          auto loaded = std::make_shared<LoadedBatch>();
-          loaded->ticket = ticket;
-          if (ending.reached()) return loaded;
-          ending.guard("load", [&] {
-            const auto start = Clock::now();
-            BatchPlan wanted{.split = ticket.split, .epoch = ticket.plan->epoch(), .index = ticket.step};
-            const auto step = static_cast<std::size_t>(ticket.step);
-            if (ticket.split == Split::train) {
-              wanted.ids = ticket.plan->train_batches[step];
-            } else {
-              // A sample of V is augmented anew in every pass over V, whatever the epoch.
-              wanted.ids = ticket.plan->val_batches[step].ids;
-              wanted.epoch = ticket.plan->val_batches[step].pass;
-            }
-            loaded->batch = bodies.load(wanted);
-            loaded->seconds = seconds_since(start);
-          });
-          return loaded;
-        });
+    const auto sequence = [](const LoadedPtr& loaded) { return loaded->ticket.sequence; };
+    ReaderThreads readers(bodies.read ? settings.reader_threads : 0);
+    using Read = flow::async_node<Ticket, LoadedPtr>;
+    Read read(graph, flow::serial, [&](const Ticket& ticket, Read::gateway_type& gateway) {
+      const auto loaded = std::make_shared<LoadedBatch>();
+      loaded->ticket = ticket;
+      if (!ending.reached()) ending.guard("read", [&] { loaded->plan = plan_of(ticket); });
+      if (!bodies.read || loaded->plan.ids.empty()) {
+        gateway.try_put(loaded);
+        return;
+      }
+      loaded->encoded.resize(loaded->plan.ids.size());
+      gateway.reserve_wait();
+      readers.submit({.samples = loaded->plan.ids.size(),
+                      .read =
+                          [&, loaded](std::size_t i) {
+                            if (ending.reached()) return;
+                            ending.guard("read", [&] {
+                              const auto start = Clock::now();
+                              loaded->encoded[i] = bodies.read(loaded->plan.ids[i]);
+                              loaded->read_seconds += seconds_since(start);
+                            });
+                          },
+                      .done =
+                          [&gateway, loaded] {
+                            gateway.try_put(loaded);
+                            gateway.release_wait();
+                          }});
+    });
+    // Ahead of the limit, or late reads would find it taken by batches that must wait for theirs.
+    flow::sequencer_node<LoadedPtr> restore_read_order(graph, sequence);
+    flow::limiter_node<LoadedPtr, std::int64_t> limit(graph, settings.prefetch);
 
-    flow::sequencer_node<LoadedPtr> restore_order(graph,
-                                                  [](const LoadedPtr& loaded) { return loaded->ticket.sequence; });
+    using Decode = flow::multifunction_node<LoadedPtr, std::tuple<LoadedPtr, std::int64_t>>;
+    Decode decode(graph, static_cast<std::size_t>(settings.loader_threads),
+                  [&](const LoadedPtr& loaded, Decode::output_ports_type& out) {
+                    std::get<1>(out).try_put(1);
+                    if (!ending.reached()) {
+                      ending.guard("decode", [&] {
+                        const auto start = Clock::now();
+                        loaded->batch = bodies.decode(loaded->plan, std::exchange(loaded->encoded, {}));
+                        loaded->decode_seconds = seconds_since(start);
+                      });
+                    }
+                    std::get<0>(out).try_put(loaded);
+                  });
+
+    flow::sequencer_node<LoadedPtr> restore_order(graph, sequence);
 
     DeviceExecutor executor([&] { device.start(start_device_thread); });
     using Device = flow::async_node<LoadedPtr, DeviceMessage>;
@@ -289,9 +334,13 @@ void run_flow_graph(const GraphBodies& bodies, const GraphSettings& settings, co
 
     flow::make_edge(plan, batches);
     flow::make_edge(flow::output_port<0>(batches), tickets);
-    flow::make_edge(tickets, limit);
-    flow::make_edge(limit, load);
-    flow::make_edge(load, restore_order);
+    flow::make_edge(tickets, limit_reads);
+    flow::make_edge(limit_reads, read);
+    flow::make_edge(read, restore_read_order);
+    flow::make_edge(restore_read_order, limit);
+    flow::make_edge(limit, decode);
+    flow::make_edge(flow::output_port<0>(decode), restore_order);
+    flow::make_edge(flow::output_port<1>(decode), limit_reads.decrementer());
     flow::make_edge(restore_order, device_node);
     flow::make_edge(device_node, accumulate);
     flow::make_edge(flow::output_port<0>(accumulate), limit.decrementer());
@@ -311,7 +360,7 @@ void run_flow_graph(const GraphBodies& bodies, const GraphSettings& settings, co
     graph.wait_for_all();
   };
 
-  // The caller works while it waits, so the workers are one fewer than the threads that load.
+  // The caller works while it waits, so the workers are one fewer than the threads that decode.
   const tbb::global_control threads(tbb::global_control::max_allowed_parallelism,
                                     static_cast<std::size_t>(settings.loader_threads) + 1);
   // Two slots are for the threads that are no workers: the caller, who works while it waits, and the device executor,

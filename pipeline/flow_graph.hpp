@@ -3,11 +3,15 @@
 // happens in each node is given to it.
 //
 // clang-format off
-//   plan -> batches -> tickets -> limit -> load -> restore order -> device executor -> accumulate -+-> prune train -+
-//     ^                             ^                                                      |  |    +-> prune val ---+-> join
-//     |                             +------------------ batches done ----------------------+  |                     |    |
-//     |                                                                                       +--- epoch report ----+    |
-//     +------------------------------------ next epoch -------------------------------- finish epoch <-------------------+
+//   plan -> batches -> tickets -> limit reads -> read -> restore order -> limit -> decode -> restore order -+
+//     ^                               ^                                     ^        |                      |
+//     |                               +---------- batches taken ------------|--------+                      v
+//     |                                                                     |                        device executor
+//     |                                                                     |                               |
+//     |                                                                     +---- batches done ---- accumulate -+-> prune train -+
+//     |                                                                                                |        +-> prune val ---+-> join
+//     |                                                                                                +------ epoch report -----+    |
+//     +--------------------------------------------- next epoch ----------------------------------- finish epoch <--------------------+
 // clang-format on
 
 #include <cstddef>
@@ -18,12 +22,14 @@
 
 namespace flowdarts {
 
-/// What the nodes do. `load` is called from many threads at once; `step`, `end_epoch` and `snapshot` by the device
-/// executor's thread alone; `accumulate`, `plan_ahead`, `close_epoch` and `interrupt` by one thread at a time;
-/// `finish_epoch` and `save_interruption` likewise; `prune` for the two splits at once.
+/// What the nodes do. `read` and `decode` are called from many threads at once; `step`, `end_epoch` and `snapshot` by
+/// the device executor's thread alone; `accumulate`, `plan_ahead`, `close_epoch` and `interrupt` by one thread at a
+/// time; `finish_epoch` and `save_interruption` likewise; `prune` for the two splits at once.
 struct GraphBodies {
   std::function<EpochPlan(const PlanRequest&)> plan;
-  std::function<Batch(const BatchPlan&)> load;
+  /// Waits for one sample's file and computes nothing. Empty for a data set in memory: `decode` then gets no samples.
+  std::function<EncodedSample(std::int64_t sample)> read;
+  std::function<Batch(const BatchPlan&, const EncodedBatch&)> decode;
   std::function<StepReport(StepInput&&)> step;
   std::function<EpochReport(const std::shared_ptr<const EpochPlan>&)> end_epoch;
   std::function<std::shared_ptr<const Snapshot>()> snapshot;
@@ -43,9 +49,21 @@ struct GraphBodies {
 };
 
 struct GraphSettings {
-  int loader_threads = 1;    ///< threads that load at once, at least 1
-  std::size_t prefetch = 8;  ///< batches in flight at most, at least 2: a step holds one of V and one of T
+  int loader_threads = 1;    ///< threads that decode at once, at least 1
+  std::size_t prefetch = 8;  ///< decoded batches at most, at least 2: a step holds one of V and one of T
+  int reader_threads = 16;   ///< threads that wait for files at once, at least 1; none where there is no `read`
+  /// Batches at most that are being read, or are read and wait for a thread that decodes them; at least 1.
+  std::size_t read_ahead = 16;
 };
+
+/// As the options of a search or a training say.
+template <class RunOptions>
+[[nodiscard]] GraphSettings graph_settings(const RunOptions& run, int loader_threads) {
+  return {.loader_threads = loader_threads,
+          .prefetch = static_cast<std::size_t>(run.prefetch.value),
+          .reader_threads = static_cast<int>(run.reader_threads.value),
+          .read_ahead = static_cast<std::size_t>(run.read_ahead.value)};
+}
 
 /// Runs a search from `first` to its end, which is reached when no further plan is asked for, a report says stop, or
 /// stop_requested. An exception in any node ends the graph, whatever is in flight: an InputError is thrown on as one,

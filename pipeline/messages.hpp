@@ -102,6 +102,7 @@ struct StepReport {
   std::optional<SplitReport> train;
   double arch_seconds = 0, weight_seconds = 0;
   double waited_seconds = 0;  ///< the device executor had nothing to do
+  double read_seconds = 0;    ///< of waiting for the files of this step's batches, by all reader threads together
   double load_seconds = 0;    ///< spent by the loaders on this step's batches
   DeviceMarks marks;
 };
@@ -130,7 +131,7 @@ struct EpochSums {
   PerSplit<double> loss;  ///< of batch means times batch sizes
   PerSplit<std::int64_t> correct;
   PerSplit<std::int64_t> samples;
-  double arch_seconds = 0, weight_seconds = 0, waited_seconds = 0, load_seconds = 0;
+  double arch_seconds = 0, weight_seconds = 0, waited_seconds = 0, read_seconds = 0, load_seconds = 0;
 };
 
 /// The end of an epoch as the accumulator sees it.

@@ -45,6 +45,8 @@ struct RunOptions {
       (Option<std::int64_t, "threads that load data at once; 0: as --threads and --device suggest", 0, Closed{0, 1024}>,
        loader_threads),
       (Option<std::int64_t, "batches in flight between the loaders and the device", 8, AtLeast{2}>, prefetch),
+      (Option<std::int64_t, "threads that wait for image files at once", 16, Closed{1, 1024}>, reader_threads),
+      (Option<std::int64_t, "batches whose files are read before the loaders take them", 16, AtLeast{1}>, read_ahead),
       (Option<std::int64_t, "checkpoints kept, the newest", 2, AtLeast{1}>, keep_checkpoints),
       (Option<std::int64_t, "epochs between two measurements of the validation Hessian's eigenvalues; 0: never", 0,
               AtLeast{0}>,
@@ -58,9 +60,10 @@ struct RunOptions {
 };
 
 /// Options that a resumed search may have otherwise without being another search.
-inline constexpr std::array<std::string_view, 11> not_identity{
-    "out",       "device", "threads", "loader-threads",  "prefetch",     "keep-checkpoints",
-    "log-level", "data",   "lists",   "benchmark-table", "deterministic"};
+inline constexpr std::array<std::string_view, 13> not_identity{
+    "out",          "device",           "threads",   "loader-threads", "prefetch", "reader-threads",
+    "read-ahead",   "keep-checkpoints", "log-level", "data",           "lists",    "benchmark-table",
+    "deterministic"};
 
 enum class DatasetKind : std::uint8_t { fashion_mnist, mnist, cifar10, cifar100, imagenet16_120, folder };
 

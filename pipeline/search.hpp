@@ -186,8 +186,7 @@ class SearchGraph {
       }
       try {
         if (device_.is_cuda()) with_plain_errors([&] { prepare_gpu(); });
-        run_flow_graph(bodies(signals),
-                       {.loader_threads = threads.load, .prefetch = static_cast<std::size_t>(options_.run.prefetch)},
+        run_flow_graph(bodies(signals), graph_settings(options_.run, threads.load),
                        {state_.epoch, state_.step, state_.lists, state_.val_state},
                        [this, threads] { with_plain_errors([&] { open_tensors(threads); }); });
       } catch (const std::exception& error) {
@@ -822,7 +821,10 @@ class SearchGraph {
     bodies.plan = [this](const PlanRequest& request) {
       return plan_epoch(request, batch_size(), seed(), trains_alpha_in(request.epoch));
     };
-    bodies.load = [this](const BatchPlan& plan) { return resident_ ? loader_.load_crops(plan) : loader_.load(plan); };
+    if (loader_.reads()) bodies.read = [this](std::int64_t sample) { return loader_.read(sample); };
+    bodies.decode = [this](const BatchPlan& plan, const EncodedBatch& encoded) {
+      return resident_ ? loader_.load_crops(plan) : loader_.decode(plan, encoded);
+    };
     bodies.step = [this](StepInput&& input) { return with_plain_errors([&] { return step(std::move(input)); }); };
     bodies.end_epoch = [this](const auto& plan) { return with_plain_errors([&] { return end_epoch(plan); }); };
     bodies.snapshot = [this] { return with_plain_errors([&] { return snapshot(); }); };
@@ -878,6 +880,7 @@ class SearchGraph {
     sums_.arch_seconds += marks.idle ? marks.arch_done->since(*marks.begun) : report.arch_seconds;
     sums_.weight_seconds += marks.idle ? marks.weight_done->since(*marks.arch_done) : report.weight_seconds;
     sums_.waited_seconds += marks.idle ? marks.begun->since(*marks.idle) : report.waited_seconds;
+    sums_.read_seconds += report.read_seconds;
     sums_.load_seconds += report.load_seconds;
     output_.step(report, sums_, epochs());
   }

@@ -128,6 +128,7 @@ void SearchOutput::epoch(const EpochRecord& record, const std::string& genotype_
              {"weight_step", sums.weight_seconds},
              {"device_waiting", sums.waited_seconds},
              {"end_of_epoch", report.seconds},
+             {"reading", sums.read_seconds},
              {"loading", sums.load_seconds},
              {"prune_train", record.pruned->train.seconds},
              {"prune_val", record.pruned->val.seconds}}}};

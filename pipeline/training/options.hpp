@@ -45,6 +45,8 @@ struct TrainRunOptions {
       (Option<std::int64_t, "threads that load data at once; 0: as --threads and --device suggest", 0, Closed{0, 1024}>,
        loader_threads),
       (Option<std::int64_t, "batches in flight between the loaders and the device", 8, AtLeast{2}>, prefetch),
+      (Option<std::int64_t, "threads that wait for image files at once", 16, Closed{1, 1024}>, reader_threads),
+      (Option<std::int64_t, "batches whose files are read before the loaders take them", 16, AtLeast{1}>, read_ahead),
       (Option<std::int64_t, "checkpoints kept, the newest", 2, AtLeast{1}>, keep_checkpoints),
       (Option<LogLevel, "least important lines that are logged", LogLevel::info>, log_level));
 };
@@ -152,8 +154,8 @@ struct TrainOptions {
 };
 
 /// Options that a resumed training may have otherwise without being another training.
-inline constexpr std::array<std::string_view, 10> not_training_identity{
-    "out",       "device", "threads",   "loader-threads", "prefetch", "keep-checkpoints",
-    "log-level", "data",   "test-data", "deterministic"};
+inline constexpr std::array<std::string_view, 12> not_training_identity{
+    "out",        "device",           "threads",   "loader-threads", "prefetch",  "reader-threads",
+    "read-ahead", "keep-checkpoints", "log-level", "data",           "test-data", "deterministic"};
 
 }  // namespace flowdarts

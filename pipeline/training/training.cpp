@@ -134,8 +134,7 @@ class Training {
       output_.begin(state_.epoch, state_.sums.samples.train);
       sums_ = state_.sums;
       try {
-        run_flow_graph(bodies(signals),
-                       {.loader_threads = loader_threads_, .prefetch = static_cast<std::size_t>(options_.run.prefetch)},
+        run_flow_graph(bodies(signals), graph_settings(options_.run, loader_threads_),
                        {state_.epoch, state_.step, lists_, {}}, [this] { with_plain_errors([&] { open_tensors(); }); });
       } catch (const std::exception& error) {
         output_.fail(error.what());
@@ -317,7 +316,10 @@ class Training {
     bodies.plan = [this](const PlanRequest& request) {
       return plan_epoch(request, options_.run.batch_size, seed(), /*with_val=*/false);
     };
-    bodies.load = [this](const BatchPlan& plan) { return loader_.load(plan); };
+    if (loader_.reads()) bodies.read = [this](std::int64_t sample) { return loader_.read(sample); };
+    bodies.decode = [this](const BatchPlan& plan, const EncodedBatch& encoded) {
+      return loader_.decode(plan, encoded);
+    };
     bodies.step = [this](StepInput&& input) { return with_plain_errors([&] { return step(std::move(input)); }); };
     bodies.end_epoch = [this](const auto& plan) { return with_plain_errors([&] { return end_epoch(*plan); }); };
     bodies.snapshot = [this] { return with_plain_errors([&] { return snapshot(); }); };
@@ -354,6 +356,7 @@ class Training {
     }
     sums_.weight_seconds += report.weight_seconds;
     sums_.waited_seconds += report.waited_seconds;
+    sums_.read_seconds += report.read_seconds;
     sums_.load_seconds += report.load_seconds;
     output_.step(report, sums_, epochs());
   }

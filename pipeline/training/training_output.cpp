@@ -74,6 +74,7 @@ void TrainingOutput::epoch(const TrainedEpoch& epoch) {
              {"weight_step", sums.weight_seconds},
              {"device_waiting", sums.waited_seconds},
              {"test", epoch.test_seconds},
+             {"reading", sums.read_seconds},
              {"loading", sums.load_seconds}}}};
   if (epoch.test_top5) row["test"]["top5"] = *epoch.test_top5;
   metrics_->append(row);

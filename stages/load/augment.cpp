@@ -75,21 +75,21 @@ Augmentation::Augmentation(ImageGeometry geometry, const Normalisation& normalis
   }
 }
 
-void Augmentation::train(const Dataset& dataset, std::int64_t sample, CounterRng rng, Image& scratch,
+void Augmentation::train(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes, CounterRng rng, Image& scratch,
                          std::span<float> out) const {
   Crop hole;
   if (geometry_.fixed) {
-    train_fixed(dataset, sample, rng, scratch, out, hole);
+    train_fixed(dataset, sample, bytes, rng, scratch, out, hole);
   } else {
-    train_resized(dataset, sample, rng, scratch, out, hole);
+    train_resized(dataset, sample, bytes, rng, scratch, out, hole);
   }
   if (options_.lighting > 0) add_lighting(rng, out);
   cut_out(hole, out);
 }
 
-void Augmentation::train_fixed(const Dataset& dataset, std::int64_t sample, CounterRng& rng, Image& scratch,
+void Augmentation::train_fixed(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes, CounterRng& rng, Image& scratch,
                                std::span<float> out, Crop& hole) const {
-  dataset.decode(sample, scratch);
+  dataset.decode(sample, bytes, whole_image, scratch);
   hole = draw_crop(sample, rng);
   if (!alters_pixels()) return copy_shifted(scratch, hole, out);
   const int size = geometry_.size;
@@ -105,11 +105,11 @@ void Augmentation::train_fixed(const Dataset& dataset, std::int64_t sample, Coun
   alter_pixels(pixels, rng, out);
 }
 
-void Augmentation::train_resized(const Dataset& dataset, std::int64_t sample, CounterRng& rng, Image& scratch,
+void Augmentation::train_resized(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes, CounterRng& rng, Image& scratch,
                                  std::span<float> out, Crop& hole) const {
   Region region;
   dataset.decode(
-      sample,
+      sample, bytes,
       [&](int width, int height) {
         region = random_resized_crop(width, height, rng);
         region.shrink = decoder_shrink(region, geometry_.size);
@@ -187,15 +187,15 @@ void Augmentation::choose_hole(CounterRng& rng, Crop& crop) const {
   crop.hole_right = static_cast<std::int16_t>(std::min(size, x + half));
 }
 
-void Augmentation::evaluate(const Dataset& dataset, std::int64_t sample, Image& scratch, std::span<float> out) const {
+void Augmentation::evaluate(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes, Image& scratch, std::span<float> out) const {
   if (geometry_.fixed) {
-    dataset.decode(sample, scratch);
+    dataset.decode(sample, bytes, whole_image, scratch);
     copy_shifted(scratch, {}, out);
     return;
   }
   ResizeAxis horizontal, vertical;
   dataset.decode(
-      sample,
+      sample, bytes,
       [&](int width, int height) {
         const int shorter = (geometry_.size * 256 + 112) / 224;
         const auto scaled = [&](int side, int other) {

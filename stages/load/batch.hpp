@@ -5,6 +5,7 @@
 #include <flowdarts/spaces/support/split.hpp>
 #include <flowdarts/stages/load/batch_memory.hpp>
 #include <flowdarts/stages/load/crop.hpp>
+#include <string>
 #include <vector>
 
 namespace flowdarts {
@@ -18,6 +19,15 @@ struct BatchPlan {
   std::vector<std::int64_t> ids = {};
   bool augment = true;  ///< false: the evaluation path
 };
+
+/// What Dataset::read() gave of one sample, or the line that says why it gave nothing.
+struct EncodedSample {
+  std::vector<std::uint8_t> bytes = {};
+  std::string failure = {};  ///< empty: none
+};
+
+/// A sample for each id of a plan, in their order.
+using EncodedBatch = std::vector<EncodedSample>;
 
 /// B samples ready for a network, as pixels or, where those are made on a device, as the crops that it makes. `ids` are
 /// the plan's in their order, without the samples that were skipped as corrupt.

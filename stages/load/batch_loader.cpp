@@ -15,7 +15,29 @@ BatchLoader::BatchLoader(std::shared_ptr<const Dataset> dataset, const LoadOptio
   for (const std::string& line : dataset_->skipped()) on_corrupt_(line);
 }
 
-Batch BatchLoader::load(const BatchPlan& plan) const {
+EncodedSample BatchLoader::read(std::int64_t sample) const {
+  check(sample);
+  EncodedSample encoded;
+  try {
+    encoded.bytes = dataset_->read(sample);
+  } catch (const InputError& error) {
+    encoded.failure = error.what();
+  }
+  return encoded;
+}
+
+EncodedBatch BatchLoader::read(const BatchPlan& plan) const {
+  EncodedBatch encoded;
+  if (!reads()) return encoded;
+  encoded.reserve(plan.ids.size());
+  for (const std::int64_t id : plan.ids) encoded.push_back(read(id));
+  return encoded;
+}
+
+Batch BatchLoader::decode(const BatchPlan& plan, const EncodedBatch& encoded) const {
+  if (reads() && encoded.size() != plan.ids.size()) {
+    throw std::invalid_argument("decode: the read samples of the same plan expected");
+  }
   const int size = dataset_->geometry().size;
   const std::size_t image_floats = std::size_t{3} * static_cast<std::size_t>(size) * static_cast<std::size_t>(size);
   Batch batch{.split = plan.split,
@@ -28,14 +50,18 @@ Batch BatchLoader::load(const BatchPlan& plan) const {
   batch.ids.reserve(plan.ids.size());
   batch.labels.reserve(plan.ids.size());
   Image scratch;
-  for (const std::int64_t id : plan.ids) {
+  const EncodedSample nothing;
+  for (std::size_t i = 0; i < plan.ids.size(); ++i) {
+    const std::int64_t id = plan.ids[i];
     check(id);
     const std::span out = std::span(batch.images).subspan(batch.ids.size() * image_floats, image_floats);
     try {
+      const auto& [bytes, failure] = reads() ? encoded[i] : nothing;
+      if (!failure.empty()) throw InputError(failure);
       if (plan.augment) {
-        augmentation_.train(*dataset_, id, rng(plan, id), scratch, out);
+        augmentation_.train(*dataset_, id, bytes, rng(plan, id), scratch, out);
       } else {
-        augmentation_.evaluate(*dataset_, id, scratch, out);
+        augmentation_.evaluate(*dataset_, id, bytes, scratch, out);
       }
     } catch (const InputError& error) {
       if (!dataset_->skip_corrupt()) throw;

@@ -17,8 +17,8 @@ using LoadOptions = AugmentOptions;
 /// Called with one line that names a file and why it was skipped; never by two threads at once.
 using OnCorrupt = std::function<void(const std::string& line)>;
 
-/// Reads, decodes, augments and normalises batches. load() may be called from any number of threads at once; a plan
-/// always gives the same bits.
+/// Reads, decodes, augments and normalises batches. All calls may come from any number of threads at once; a plan always
+/// gives the same bits.
 class BatchLoader {
  public:
   /// With dataset->skip_corrupt(), what the data set left out when it was opened is reported at once. `on_corrupt` may
@@ -27,9 +27,20 @@ class BatchLoader {
   BatchLoader(std::shared_ptr<const Dataset> dataset, const LoadOptions& options, std::uint64_t seed,
               OnCorrupt on_corrupt, std::pmr::memory_resource* memory = std::pmr::new_delete_resource());
 
-  /// A sample that is damaged throws InputError or, with dataset->skip_corrupt(), is left out of the batch, which may
-  /// then be empty. Throws InputError for an id that the data set does not have.
-  [[nodiscard]] Batch load(const BatchPlan& plan) const;
+  /// Whether decode() needs what read() gives: not for a data set in memory.
+  [[nodiscard]] bool reads() const { return !dataset_->in_memory(); }
+
+  /// Waits for the disk and computes nothing. A sample that cannot be read says so in the result. Throws InputError for
+  /// an id that the data set does not have.
+  [[nodiscard]] EncodedSample read(std::int64_t sample) const;
+  [[nodiscard]] EncodedBatch read(const BatchPlan& plan) const;
+
+  /// `encoded` is read(plan), or nothing where reads() is false. A sample that could not be read or is damaged throws
+  /// InputError or, with dataset->skip_corrupt(), is left out of the batch, which may then be empty.
+  [[nodiscard]] Batch decode(const BatchPlan& plan, const EncodedBatch& encoded) const;
+
+  /// Both, for those who need not overlap them. Throws what they throw.
+  [[nodiscard]] Batch load(const BatchPlan& plan) const { return decode(plan, read(plan)); }
 
   /// The same batch as crops instead of pixels, for a data set that lives on a device (ResidentDataset). Images must be
   /// of fixed size.

@@ -57,14 +57,21 @@ class Dataset {
   /// T and V, where the data set was opened with lists that say so.
   [[nodiscard]] const std::optional<SplitLists>& listed_split() const { return facts_.listed_split; }
 
-  /// Whether decode() only copies from memory and never fails.
+  /// Whether there is nothing to read, and decode() only copies from memory and never fails.
   [[nodiscard]] virtual bool in_memory() const { return false; }
 
-  /// Decodes the region of image i that `choose` asks for into `out`, whose buffer is reused.
-  /// Throws InputError naming the file when it cannot be read or is damaged. Damage outside the region goes unnoticed,
-  /// except that a truncated file is always found.
-  virtual void decode(std::int64_t i, const ChooseRegion& choose, Image& out) const = 0;
-  void decode(std::int64_t i, Image& out) const { decode(i, whole_image, out); }
+  /// The bytes that decode() needs of image i: its file as it is, so this waits for the disk and computes nothing. Empty
+  /// where the data set is in memory. Throws InputError naming the file when it cannot be read.
+  [[nodiscard]] virtual std::vector<std::uint8_t> read(std::int64_t i) const = 0;
+
+  /// Decodes the region of image i that `choose` asks for into `out`, whose buffer is reused; `bytes` are those of
+  /// read(i). Throws InputError naming the file when it is damaged. Damage outside the region goes unnoticed, except that
+  /// a truncated file is always found.
+  virtual void decode(std::int64_t i, std::span<const std::uint8_t> bytes, const ChooseRegion& choose,
+                      Image& out) const = 0;
+
+  /// Reads image i and decodes all of it. Throws what these two throw.
+  void decode(std::int64_t i, Image& out) const { decode(i, read(i), whole_image, out); }
 
  protected:
   struct Facts {

@@ -106,9 +106,13 @@ class ImageFolder final : public Dataset {
   ImageFolder(Facts facts, fs::path root, std::vector<ImageEntry> images)
       : Dataset(std::move(facts)), root_(std::move(root)), images_(std::move(images)) {}
 
-  void decode(std::int64_t i, const ChooseRegion& choose, Image& out) const override {
-    const fs::path file = root_ / images_[static_cast<std::size_t>(i)].path;
-    const std::string name = printable(file);
+  [[nodiscard]] std::vector<std::uint8_t> read(std::int64_t i) const override {
+    return read_file(file_of(i), max_image_file_bytes);
+  }
+
+  void decode(std::int64_t i, std::span<const std::uint8_t> bytes, const ChooseRegion& choose,
+              Image& out) const override {
+    const std::string name = printable(file_of(i));
     const auto checked = [&](int width, int height) {
       const int size = geometry().size;
       if (geometry().fixed && (width != size || height != size)) {
@@ -118,10 +122,12 @@ class ImageFolder final : public Dataset {
       }
       return choose(width, height);
     };
-    decode_image(read_file(file, max_image_file_bytes), name, checked, out);
+    decode_image(bytes, name, checked, out);
   }
 
  private:
+  [[nodiscard]] fs::path file_of(std::int64_t i) const { return root_ / images_[static_cast<std::size_t>(i)].path; }
+
   fs::path root_;
   std::vector<ImageEntry> images_;
 };

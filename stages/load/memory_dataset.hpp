@@ -19,7 +19,8 @@ class MemoryDataset final : public Dataset {
   using Dataset::Facts;
 
   [[nodiscard]] bool in_memory() const override { return true; }
-  void decode(std::int64_t i, const ChooseRegion& choose, Image& out) const override {
+  [[nodiscard]] std::vector<std::uint8_t> read(std::int64_t) const override { return {}; }
+  void decode(std::int64_t i, std::span<const std::uint8_t>, const ChooseRegion& choose, Image& out) const override {
     const int size = geometry().size;
     choose(size, size);
     out = {size, size, 0, 0, 1, std::move(out.pixels)};

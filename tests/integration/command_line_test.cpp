@@ -35,6 +35,8 @@ TEST_F(Searches, RefuseBadCommandLines) {
       {{"--precision", "tf32"}, {"--precision: found tf32 with --device cpu", "expected fp32 or bf16"}},
       {{"--mixed-op", "oracle", "--precision", "bf16"}, {"--precision", "found bf16", "--mixed-op oracle"}},
       {{"--prefetch", "1"}, {"--prefetch", "found 1", "2"}},
+      {{"--reader-threads", "0"}, {"--reader-threads", "found 0", "1 to 1024"}},
+      {{"--read-ahead", "0"}, {"--read-ahead", "found 0", "1"}},
       {{"--train-portion", "1"}, {"--train-portion", "found 1"}},
       {{"--padding", "40"}, {"padding", "40", "expected 0 to 32"}},
       {{"--image-size", "48"}, {"image size 48", "expected 32"}},

@@ -70,8 +70,8 @@ TEST_F(Searches, RecordEveryDocumentedFieldOfEveryEpoch) {
     EXPECT_TRUE(row["ops_left"].is_null()) << "DARTS takes nothing out";
     EXPECT_EQ(row["skipped"], 0);
     EXPECT_GT(row["images_per_second"].get<double>(), 0);
-    for (const char* part : {"epoch", "arch_step", "weight_step", "device_waiting", "end_of_epoch", "loading",
-                             "prune_train", "prune_val"}) {
+    for (const char* part : {"epoch", "arch_step", "weight_step", "device_waiting", "end_of_epoch", "reading",
+                             "loading", "prune_train", "prune_val"}) {
       EXPECT_GE(row["seconds"].at(part).get<double>(), 0) << part;
     }
     EXPECT_GE(row["seconds"]["epoch"].get<double>(),

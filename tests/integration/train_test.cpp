@@ -170,7 +170,8 @@ TEST_F(Trainings, GoOnAfterAKillBitForBit) {
 
 TEST_F(Trainings, DependOnTheirSeedAndNotOnTheirLoaders) {
   finish(program, tiny_training("one", cell));
-  finish(program, tiny_training("three", cell) + Arguments{"--loader-threads", "3", "--prefetch", "3"});
+  finish(program, tiny_training("three", cell) + Arguments{"--loader-threads", "3", "--prefetch", "3",
+                                                           "--reader-threads", "2", "--read-ahead", "1"});
   expect_same_training(folder_ / "three", folder_ / "one");
   finish(program, tiny_training("other", cell) + Arguments{"--seed", "1"});
   EXPECT_NE(timeless_metrics(folder_ / "other"), timeless_metrics(folder_ / "one"));

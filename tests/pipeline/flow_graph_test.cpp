@@ -5,8 +5,11 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <flowdarts/pipeline/flow_graph.hpp>
 #include <flowdarts/spaces/support/error.hpp>
+#include <functional>
+#include <map>
 #include <mutex>
 #include <numeric>
 #include <random>
@@ -27,7 +30,8 @@ struct Fake {
   std::int64_t steps = 5;
   std::int64_t prune_every = 2;
   bool with_val = true;
-  std::chrono::microseconds load_time{0}, step_time{0}, accumulate_time{0}, prune_time{0};
+  bool with_files = true;
+  std::chrono::microseconds read_time{0}, load_time{0}, step_time{0}, accumulate_time{0}, prune_time{0};
   std::string throw_in;       // a node's name
   std::int64_t throw_at = 7;  // its n-th call
   std::int64_t stop_after_steps = -1;
@@ -38,12 +42,19 @@ struct Fake {
   std::vector<std::string> saved;
   std::atomic<std::int64_t> in_flight{0}, most_in_flight{0}, steps_done{0};
   std::map<std::string, std::int64_t> calls;
+  std::map<std::int64_t, std::int64_t> reads;  // of each id
   std::mutex mutex;
   std::set<std::thread::id> device_threads;
 
   void called(const std::string& node) {
     const std::lock_guard lock(mutex);
     if (++calls[node] == throw_at && node == throw_in) throw RunError("injected");
+  }
+
+  static void random_delay(std::chrono::microseconds time) {
+    if (time.count() == 0) return;
+    thread_local std::minstd_rand random{std::random_device{}()};
+    std::this_thread::sleep_for(time * static_cast<int>(random() % 3));
   }
 
   GraphBodies bodies() {
@@ -58,15 +69,25 @@ struct Fake {
       plan.val_state_after = {request.epoch + 1, 0};
       return plan;
     };
-    b.load = [this](const BatchPlan& wanted) {
-      called("load");
+    if (with_files) {
+      b.read = [this](std::int64_t sample) {
+        called("read");
+        random_delay(read_time);
+        const std::lock_guard lock(mutex);
+        ++reads[sample];
+        return EncodedSample{.bytes = {static_cast<std::uint8_t>(sample)}};
+      };
+    }
+    b.decode = [this](const BatchPlan& wanted, const EncodedBatch& encoded) {
+      called("decode");
+      EXPECT_EQ(encoded.size(), with_files ? wanted.ids.size() : 0U);
+      for (std::size_t i = 0; i < encoded.size(); ++i) {
+        EXPECT_EQ(encoded[i].bytes, std::vector{static_cast<std::uint8_t>(wanted.ids[i])});
+      }
       const auto now = ++in_flight;
       for (auto most = most_in_flight.load(); now > most && !most_in_flight.compare_exchange_weak(most, now);) {
       }
-      if (load_time.count() > 0) {
-        thread_local std::minstd_rand random{std::random_device{}()};
-        std::this_thread::sleep_for(load_time * static_cast<int>(random() % 3));
-      }
+      random_delay(load_time);
       Batch batch{.split = wanted.split, .epoch = wanted.epoch, .index = wanted.index, .ids = wanted.ids};
       return batch;
     };
@@ -141,6 +162,7 @@ struct Fake {
 TEST(FlowGraph, RunsEveryStepInOrderOnOneThread) {
   for (const int threads : {1, 2, 4}) {
     Fake fake;
+    fake.read_time = 50us;
     fake.load_time = 300us;
     fake.run(threads);
     std::vector<std::string> expected;
@@ -166,7 +188,7 @@ TEST(FlowGraph, WithoutAnArchStepOnlyTIsLoaded) {
   Fake fake;
   fake.with_val = false;
   fake.run();
-  EXPECT_EQ(fake.calls["load"], 30);
+  EXPECT_EQ(fake.calls["decode"], 30);
 }
 
 TEST(FlowGraph, HoldsNoMoreBatchesThanPrefetchAllows) {
@@ -179,6 +201,131 @@ TEST(FlowGraph, HoldsNoMoreBatchesThanPrefetchAllows) {
   }
 }
 
+TEST(FlowGraph, ADataSetInMemoryIsNotRead) {
+  Fake fake;
+  fake.with_files = false;
+  fake.run();
+  EXPECT_TRUE(fake.reads.empty());
+  EXPECT_EQ(fake.steps_done, 30);
+}
+
+/// Reads of which the first is slow, slower than all that read-ahead lets in.
+struct BlockedRead {
+  std::int64_t batches_to_wait_for;
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::set<std::int64_t> read;
+  std::int64_t decoded_before = 0;
+  bool arrived = false;
+
+  EncodedSample operator()(std::int64_t sample) {
+    std::unique_lock lock(mutex);
+    if (sample == 0) {
+      // While this one waits, all others of `batches_to_wait_for` batches of two must come, or the test never ends.
+      changed.wait(lock, [this] { return static_cast<std::int64_t>(read.size()) >= 2 * batches_to_wait_for - 1; });
+      arrived = true;
+    }
+    read.insert(sample);
+    changed.notify_all();
+    return {};
+  }
+};
+
+TEST(FlowGraph, OneSlowReadHoldsUpNeitherItsBatchsNorLaterOnes) {
+  for (const std::size_t read_ahead : {1, 2, 5}) {
+    // Whatever the prefetch: a batch that came early does not take the place of the one that is late.
+    for (const std::size_t prefetch : {2, 8}) {
+      BlockedRead blocked{.batches_to_wait_for = static_cast<std::int64_t>(read_ahead)};
+      Fake fake;
+      fake.epochs = 1;
+      fake.with_val = false;
+      GraphBodies bodies = fake.bodies();
+      bodies.plan = [](const PlanRequest& request) {
+        EpochPlan plan{.request = request};
+        for (std::int64_t s = 0; s < 12; ++s) plan.train_batches.push_back({2 * s, 2 * s + 1});
+        return plan;
+      };
+      bodies.read = std::ref(blocked);
+      bodies.decode = [&](const BatchPlan& wanted, const EncodedBatch&) {
+        const std::lock_guard lock(blocked.mutex);
+        if (!blocked.arrived) ++blocked.decoded_before;
+        return Batch{.split = wanted.split, .epoch = wanted.epoch, .index = wanted.index, .ids = wanted.ids};
+      };
+      run_flow_graph(bodies, {.loader_threads = 2, .prefetch = prefetch, .reader_threads = 2, .read_ahead = read_ahead},
+                     {0, 0, std::make_shared<SampleLists>(), {}});
+      EXPECT_EQ(blocked.read.size(), 24U);
+      EXPECT_EQ(blocked.decoded_before, 0) << "order";
+      EXPECT_EQ(fake.steps_done, 12);
+    }
+  }
+}
+
+TEST(FlowGraph, HoldsNoMoreReadBatchesThanReadAheadAllows) {
+  for (const int threads : {1, 3}) {
+    for (const std::size_t read_ahead : {1, 2, 7}) {
+      Fake fake;
+      fake.epochs = 2;
+      fake.step_time = 1ms;
+      std::set<std::pair<Split, std::int64_t>> read;  // batches with samples that were read and not taken by a decoder
+      std::size_t most = 0;
+      std::mutex mutex;
+      GraphBodies bodies = fake.bodies();
+      bodies.plan = [](const PlanRequest& request) {
+        EpochPlan plan{.request = request};
+        for (std::int64_t s = 0; s < 8; ++s) {
+          plan.train_batches.push_back({3 * s, 3 * s + 1, 3 * s + 2});
+          plan.val_batches.push_back({request.epoch, s, {100 + 3 * s, 101 + 3 * s, 102 + 3 * s}});
+        }
+        return plan;
+      };
+      bodies.read = [&](std::int64_t sample) {
+        const std::lock_guard lock(mutex);
+        read.insert({sample < 100 ? Split::train : Split::val, sample % 100 / 3});
+        most = std::max(most, read.size());
+        return EncodedSample{.bytes = {static_cast<std::uint8_t>(sample)}};
+      };
+      bodies.decode = [&, decode = bodies.decode](const BatchPlan& wanted, const EncodedBatch& encoded) {
+        {
+          const std::lock_guard lock(mutex);
+          read.erase({wanted.split, wanted.index});
+        }
+        return decode(wanted, encoded);
+      };
+      run_flow_graph(bodies, {.loader_threads = threads, .prefetch = 2, .reader_threads = 3, .read_ahead = read_ahead},
+                     {0, 0, std::make_shared<SampleLists>(SampleLists{{1}, {2}}), {}});
+      EXPECT_EQ(fake.steps_done, 8 * fake.epochs);
+      // A decoder may have taken a batch and not said so yet.
+      EXPECT_LE(most, read_ahead + static_cast<std::size_t>(threads));
+    }
+  }
+}
+
+TEST(FlowGraph, ReadsWhatIsKeptAndNothingElse) {
+  Fake fake;
+  fake.read_time = 20us;
+  fake.prune_time = 1ms;
+  GraphBodies bodies = fake.bodies();
+  std::atomic<std::int64_t> kept = 20;
+  bodies.read = [&, read = bodies.read](std::int64_t sample) {
+    EXPECT_LT(sample, kept) << "was pruned";
+    return read(sample);
+  };
+  bodies.finish_epoch = [&, finish = bodies.finish_epoch](const EpochClose& close, const PerSplit<PruneReport>& pruned,
+                                                          const EpochReport& report) {
+    kept = static_cast<std::int64_t>(pruned.train.kept.size());
+    return finish(close, pruned, report);
+  };
+  std::vector<std::int64_t> ids(20);
+  std::iota(ids.begin(), ids.end(), 0);
+  run_flow_graph(bodies, {.loader_threads = 2, .prefetch = 4, .reader_threads = 3, .read_ahead = 4},
+                 {0, 0, std::make_shared<SampleLists>(SampleLists{ids, ids}), {}});
+  // Pruned are 19 after epoch 2, 18 after epoch 4; a step visits all that T and V keep.
+  for (const std::int64_t id : ids) {
+    const std::int64_t epochs = id == 19 ? 2 : id == 18 ? 4 : 6;
+    EXPECT_EQ(fake.reads[id], epochs * fake.steps * 2) << id;
+  }
+}
+
 TEST(FlowGraph, ASlowAccumulatorHoldsBackTheLoaders) {
   Fake fake;
   fake.accumulate_time = 2ms;
@@ -187,8 +334,8 @@ TEST(FlowGraph, ASlowAccumulatorHoldsBackTheLoaders) {
 }
 
 TEST(FlowGraph, AnExceptionInAnyNodeEndsTheGraphAndNamesTheNode) {
-  for (const std::string node :
-       {"plan", "load", "device executor", "end of epoch", "accumulate", "prune train", "prune val", "finish epoch"}) {
+  for (const std::string node : {"plan", "read", "decode", "device executor", "end of epoch", "accumulate",
+                                 "prune train", "prune val", "finish epoch"}) {
     for (const std::int64_t at : {1, 3}) {
       // Empty buffers: the loaders are slow. Full buffers: the device is.
       for (const bool full : {false, true}) {
@@ -196,6 +343,7 @@ TEST(FlowGraph, AnExceptionInAnyNodeEndsTheGraphAndNamesTheNode) {
         fake.throw_in = node;
         fake.throw_at = at;
         (full ? fake.step_time : fake.load_time) = 1ms;
+        if (!full) fake.read_time = 100us;
         fake.prune_time = 1ms;
         try {
           fake.run(2, 6);
@@ -212,7 +360,7 @@ TEST(FlowGraph, AnExceptionInAnyNodeEndsTheGraphAndNamesTheNode) {
 TEST(FlowGraph, AnInputErrorStaysOne) {
   Fake fake;
   GraphBodies bodies = fake.bodies();
-  bodies.load = [](const BatchPlan&) -> Batch { throw InputError("a.jpg: truncated"); };
+  bodies.decode = [](const BatchPlan&, const EncodedBatch&) -> Batch { throw InputError("a.jpg: truncated"); };
   EXPECT_THROW(run_flow_graph(bodies, {2, 4}, {0, 0, std::make_shared<SampleLists>(SampleLists{{1}, {2}}), {}}),
                InputError);
 }
@@ -237,6 +385,7 @@ TEST(FlowGraph, AStopRequestEndsAfterItsStepAndSavesWhereToGoOn) {
     Fake fake;
     fake.stop_after_steps = at;
     fake.prune_time = 1ms;
+    fake.read_time = 20us;
     fake.run();
     EXPECT_EQ(fake.steps_done, at);
     const std::int64_t epoch = at / 5, step = at % 5;
@@ -262,7 +411,7 @@ TEST(FlowGraph, BatchesReachTheDeviceInTheMemoryTheyWereLoadedInto) {
   testing::CountingMemory memory;
   Fake fake;
   GraphBodies bodies = fake.bodies();
-  bodies.load = [&](const BatchPlan& wanted) {
+  bodies.decode = [&](const BatchPlan& wanted, const EncodedBatch&) {
     return Batch{.split = wanted.split, .ids = wanted.ids, .images = BatchArray<float>(5, &memory)};
   };
   bodies.step = [&](StepInput&& input) {

@@ -257,11 +257,12 @@ Figure draw_op_curves(const std::string& name, const OpCurves& curves) {
   return line_chart(name, curves.title + " by epoch" + of_table(curves.shape), panels, 3);
 }
 
-constexpr std::array<std::pair<const char*, const char*>, 8> known_stages{{{"weight_step", "weight step"},
+constexpr std::array<std::pair<const char*, const char*>, 9> known_stages{{{"weight_step", "weight step"},
                                                                            {"arch_step", "arch step"},
                                                                            {"device_waiting", "device waiting"},
                                                                            {"end_of_epoch", "end of epoch"},
                                                                            {"test", "test"},
+                                                                           {"reading", "reading"},
                                                                            {"loading", "loading"},
                                                                            {"prune_train", "pruning T"},
                                                                            {"prune_val", "pruning V"}}};
@@ -284,7 +285,7 @@ std::string stage_name(const std::string& stage) {
 }
 
 bool is_beside_others(const std::string& stage) {
-  return stage == "loading" || stage == "prune_train" || stage == "prune_val";
+  return stage == "reading" || stage == "loading" || stage == "prune_train" || stage == "prune_val";
 }
 
 std::string data_set_title(const std::string& name) {

@@ -16,8 +16,11 @@ using Options = std::map<std::string, std::string>;  // by "section.key"
 
 /// All options that change a result, but for the seed.
 Options options_of(const Run& run) {
-  constexpr std::array other{"run.seed",           "run.out",      "run.device",    "run.threads",
-                             "run.loader-threads", "run.prefetch", "run.log-level", "run.keep-checkpoints",
+  constexpr std::array other{"run.seed",           "run.out",
+                             "run.device",         "run.threads",
+                             "run.loader-threads", "run.prefetch",
+                             "run.reader-threads", "run.read-ahead",
+                             "run.log-level",      "run.keep-checkpoints",
                              "data.data"};
   Options options;
   for (const ConfigSection& section : run.config) {

@@ -19,7 +19,7 @@ struct Group {
 
 /// Every run is in one group; groups are in the order of their first runs. What does not count as a difference is the
 /// seed and what a resumed search may change (docs/run-directory.md): where a run lies, where its data lie, device,
-/// threads, loader threads, prefetch, checkpoints kept, log level.
+/// threads, loader and reader threads, prefetch, read-ahead, checkpoints kept, log level.
 std::vector<Group> group_runs(std::span<const Run> runs);
 
 struct MeanDeviation {

@@ -23,7 +23,8 @@ class OneImage final : public Dataset {
   OneImage(ImageGeometry geometry, int width, int height, std::vector<std::uint8_t> pixels)
       : Dataset(facts(geometry)), width_(width), height_(height), pixels_(std::move(pixels)) {}
   using Dataset::decode;
-  void decode(std::int64_t, const ChooseRegion& choose, Image& out) const override {
+  [[nodiscard]] std::vector<std::uint8_t> read(std::int64_t) const override { return {}; }
+  void decode(std::int64_t, std::span<const std::uint8_t>, const ChooseRegion& choose, Image& out) const override {
     choose(width_, height_);
     out = {width_, height_, 0, 0, 1, pixels_};
   }
@@ -86,7 +87,7 @@ TEST(Augmentation, CropOffsetsAreUniformFlipsAreHalfAndTheBorderIsBlack) {
   std::map<int, int> across, down;
   int flips = 0;
   for (int trial = 0; trial < trials; ++trial) {
-    augmentation.train(dataset, 0, sample_rng(static_cast<std::uint64_t>(trial)), scratch, out.span());
+    augmentation.train(dataset, 0, {}, sample_rng(static_cast<std::uint64_t>(trial)), scratch, out.span());
     // The centre is never border: its coordinates give shift and flip away.
     const int red_left = out.value(0, 16, 15), red_right = out.value(0, 16, 16);
     const bool flipped = red_left > red_right;
@@ -124,7 +125,7 @@ TEST(Augmentation, CutoutIsASquareOfZerosClippedAtTheBorder) {
   bool clipped = false, whole = false;
   std::vector<int> centres(32, 0);
   for (std::uint64_t trial = 0; trial < 3000; ++trial) {
-    augmentation.train(dataset, 0, sample_rng(trial), scratch, out.span());
+    augmentation.train(dataset, 0, {}, sample_rng(trial), scratch, out.span());
     int top = 32, bottom = -1, left = 32, right = -1, zeros = 0;
     for (int y = 0; y < 32; ++y) {
       for (int x = 0; x < 32; ++x) {
@@ -155,7 +156,7 @@ TEST(Augmentation, EvaluationLeavesFixedImagesAsTheyAre) {
   const Augmentation augmentation({32, true}, statistics, {});
   Output out(32);
   Image scratch;
-  augmentation.evaluate(dataset, 0, scratch, out.span());
+  augmentation.evaluate(dataset, 0, {}, scratch, out.span());
   for (int y = 0; y < 32; ++y) {
     for (int x = 0; x < 32; ++x) {
       ASSERT_EQ(out.at(0, y, x), normalised(x + 1, 0));
@@ -273,7 +274,7 @@ TEST(Augmentation, LargeImagesAreCroppedResizedAndFlipped) {
   Image scratch;
   int flips = 0;
   for (std::uint64_t trial = 0; trial < 200; ++trial) {
-    augmentation.train(dataset, 0, sample_rng(trial), scratch, out.span());
+    augmentation.train(dataset, 0, {}, sample_rng(trial), scratch, out.span());
     CounterRng rng = sample_rng(trial);
     const Region crop = random_resized_crop(width, height, rng);
     const bool flip = rng.below(2) == 1;
@@ -310,7 +311,7 @@ TEST(Augmentation, ReducedDecodingDiffersLittleFromResizingTheFullImage) {
   double sum = 0, largest_inside = 0, largest_at_border = 0;
   constexpr int trials = 60;
   for (std::uint64_t trial = 0; trial < trials; ++trial) {
-    augmentation.train(*dataset, 0, sample_rng(trial), scratch, out.span());
+    augmentation.train(*dataset, 0, dataset->read(0), sample_rng(trial), scratch, out.span());
     ++shrinks[scratch.shrink];
     CounterRng rng = sample_rng(trial);
     const Region crop = random_resized_crop(width, height, rng);
@@ -349,7 +350,7 @@ TEST(Augmentation, LargeImagesAreEvaluatedOnTheirResizedCentre) {
   const Augmentation augmentation(dataset.geometry(), statistics, {});
   Output out(size);
   Image scratch;
-  augmentation.evaluate(dataset, 0, scratch, out.span());
+  augmentation.evaluate(dataset, 0, {}, scratch, out.span());
   const ResizeAxis horizontal{0, 300.0 / 64, 0, 300}, vertical{0, 150.0 / 32, 0, 150};
   for (int y = 0; y < size; y += 9) {
     for (int x = 0; x < size; x += 9) {

@@ -221,6 +221,44 @@ TEST(BatchLoader, ACorruptFileEndsALoadThatMustNotSkip) {
   EXPECT_THAT(input_error([&] { (void)loader.load({Split::train, 0, 0, {0, 1, 2, 3, 4, 5}}); }), HasSubstr("104.jpg"));
 }
 
+TEST(BatchLoader, ReadsFilesAndDecodesThemLater) {
+  const TemporaryDirectory root;
+  write_images(root.path(), 6);
+  const std::filesystem::path gone = root.path() / "class1" / "104.jpg";
+  const auto strict = open_dataset({.kind = "folder", .path = root.path(), .image_size = 20});
+  const auto lenient = open_dataset({.kind = "folder", .path = root.path(), .skip_corrupt = true, .image_size = 20});
+  std::vector<std::string> lines;
+  const BatchLoader loader(strict, {}, 1, {}),
+      skipping(lenient, {}, 1, [&](const auto&line) { lines.push_back(line); });
+  const BatchPlan plan{Split::train, 2, 0, {5, 3, 0}};
+  EXPECT_TRUE(loader.reads());
+  const Batch expected = loader.load(plan);
+  const EncodedBatch whole = loader.read(plan);
+  ASSERT_EQ(whole.size(), 3U);
+  std::filesystem::remove(gone);
+  EXPECT_EQ(loader.decode(plan, whole).images, expected.images) << "decode() reads no file";
+
+  const EncodedBatch encoded = loader.read(plan);  // image 3 is gone
+  ASSERT_EQ(encoded.size(), 3U);
+  EXPECT_EQ(encoded[0].bytes, whole[0].bytes);
+  EXPECT_THAT(encoded[1].failure, HasSubstr("104.jpg: cannot be read"));
+  EXPECT_EQ(encoded[2].failure, "");
+  EXPECT_EQ(input_error([&] { (void)loader.decode(plan, encoded); }), encoded[1].failure);
+  EXPECT_THAT(skipping.decode(plan, encoded).ids, ElementsAre(5, 0));
+  EXPECT_THAT(lines, ElementsAre(encoded[1].failure));
+
+  EXPECT_THAT(input_error([&] { (void)loader.read(6); }), HasSubstr("sample 6 of data set folder, expected 0 to 5"));
+  EXPECT_THROW((void)loader.decode(plan, {}), std::invalid_argument);
+}
+
+TEST(BatchLoader, ReadsNothingOfADataSetInMemory) {
+  const BatchLoader loader(testing::random_images(4, 8), {}, 42, {});
+  EXPECT_FALSE(loader.reads());
+  const BatchPlan plan{Split::train, 0, 0, {0, 3}};
+  EXPECT_TRUE(loader.read(plan).empty());
+  EXPECT_EQ(loader.decode(plan, {}).images, loader.load(plan).images);
+}
+
 TEST(BatchLoader, LoadsTheImageNetSample) {
   const std::filesystem::path root = testing::shared_data() / "imagenet-sample";
   if (!std::filesystem::is_directory(root)) GTEST_SKIP() << "no imagenet-sample in FLOWDARTS_SHARED_DATA";

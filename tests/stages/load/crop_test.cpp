@@ -65,9 +65,9 @@ TEST(CropPixel, MakesTheBitsOfTheAugmentation) {
           dataset->decode(sample, image);
           const Crop crop = augmentation.choose_crop(sample, sample_rng(sample));
           EXPECT_EQ(crop.sample, sample);
-          augmentation.train(*dataset, sample, sample_rng(sample), scratch, expected);
+          augmentation.train(*dataset, sample, {}, sample_rng(sample), scratch, expected);
           ASSERT_EQ(cropped(image.pixels, size, crop, augmentation.normalised()), expected);
-          augmentation.evaluate(*dataset, sample, scratch, expected);
+          augmentation.evaluate(*dataset, sample, {}, scratch, expected);
           ASSERT_EQ(cropped(image.pixels, size, {}, augmentation.normalised()), expected);
         }
       }
