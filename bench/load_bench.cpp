@@ -1,4 +1,4 @@
-// How fast the load stage makes batches, by number of worker threads, from a data set in memory (pixels, and crops that
+// How fast the load stage makes batches, by number of worker threads (up to one a core), from a data set in memory (pixels, and crops that
 // a GPU makes pixels of) and from JPEG files, and for comparison how fast libjpeg-turbo alone decodes the same files
 // whole. The CPU column is that of all workers.
 //
@@ -16,6 +16,7 @@
 #include <jpeglib.h>
 // clang-format on
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cmath>
@@ -268,8 +269,10 @@ int main(int argc, char** argv) {
   const JpegFolder folder;
   const std::shared_ptr<const Dataset> jpegs = open_dataset({.kind = "folder", .path = folder.path()});
   const auto by_threads = [](benchmark::internal::Benchmark* bench) {
-    bench->ArgName("threads")->Arg(1)->Arg(2)->Arg(4)->UseRealTime()->MeasureProcessCPUTime()->Unit(
-        benchmark::kMillisecond);
+    bench->ArgName("threads")->UseRealTime()->MeasureProcessCPUTime()->Unit(benchmark::kMillisecond);
+    const std::int64_t cores = std::max(1U, std::thread::hardware_concurrency());
+    for (std::int64_t threads = 1; threads < cores; threads *= 2) bench->Arg(threads);
+    bench->Arg(cores);
   };
   by_threads(benchmark::RegisterBenchmark("load_cifar", BM_LoadCifar, cifar));
   by_threads(benchmark::RegisterBenchmark("load_cifar_crops", BM_LoadCifarCrops, cifar));

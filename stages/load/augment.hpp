@@ -37,7 +37,7 @@ class Augmentation {
 
   /// Training. Fixed-size images: black padding, random crop, horizontal flip with probability 1/2, normalisation,
   /// cutout on the normalised tensor (its hole is clipped at the borders). Others: random_resized_crop, resized to size
-  /// x size with antialiased weights, flip, normalisation, cutout; a JPEG whose crop is at least twice as large as the
+  /// x size with antialiased weights, flip, normalisation, cutout; a JPEG whose crop is at least 4 times as large as the
   /// output in both directions is decoded at 1/2, 1/4 or 1/8 before the resize, which differs slightly from resizing
   /// the full image. Where the options ask for them, colour jitter, RandAugment and lighting follow the flip, the first
   /// two on pixels rounded to 8 bits. `bytes` are those of dataset.read(sample), `scratch` is working memory. Throws what Dataset::decode throws.

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstring>
 #include <flowdarts/stages/load/resize.hpp>
+#include <flowdarts/stages/load/resize_kernels.hpp>
 
 namespace flowdarts {
 namespace {
@@ -52,17 +53,6 @@ Taps make_taps(const ResizeAxis& axis, int outputs, int origin, ResizeFilter fil
     }
   }
   return taps;
-}
-
-// sums[i] = sum over k of weights[k] * first_row[k * row_stride + i].
-void weigh_rows(const std::uint8_t* first_row, std::size_t row_stride, std::span<const float> weights,
-                std::span<float> sums) {
-  std::ranges::fill(sums, 0.0F);
-  const std::uint8_t* row = first_row;
-  for (const float weight : weights) {
-    for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += weight * static_cast<float>(row[i]);
-    row += row_stride;
-  }
 }
 
 // The three channels of a pixel and one float more, which is carried along because four lanes are as cheap as three.
