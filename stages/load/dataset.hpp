@@ -46,7 +46,7 @@ class Dataset {
   [[nodiscard]] const Normalisation& normalisation() const { return facts_.normalisation; }
 
   /// Identifies the content: kind, class names, labels, image size and, for sets in memory, the pixels, for folders,
-  /// file names and file sizes. A run resumed on a data set with another fingerprint is not the same run.
+  /// file names. A run resumed on a data set with another fingerprint is not the same run.
   [[nodiscard]] std::uint64_t fingerprint() const { return facts_.fingerprint; }
 
   /// Whether broken samples are to be left out instead of ending the run.
