@@ -153,9 +153,9 @@ std::shared_ptr<const Dataset> open_image_folder(const DatasetConfig& config) {
   } else {
     ImageLists lists = read_image_lists(config.lists);
     split = {ids_between(0, lists.train), ids_between(lists.train, lists.images.size())};
-    listing = {.class_names = std::move(lists.classes),
-               .images = std::move(lists.images),
-               .labels = std::move(lists.labels)};
+    listing.class_names = std::move(lists.classes);
+    listing.images = std::move(lists.images);
+    listing.labels = std::move(lists.labels);
   }
   const auto images = static_cast<std::int64_t>(listing.images.size());
   const ImageGeometry geometry = find_geometry(images, config, [&](std::int64_t i, Image& out) {

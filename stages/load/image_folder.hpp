@@ -14,9 +14,9 @@ namespace flowdarts {
 /// The images of such a folder, class by class.
 struct FolderListing {
   std::vector<std::string> class_names;
-  NameList images;                        ///< CLASS/FILE
-  std::vector<std::int32_t> labels;       ///< of each image
-  std::vector<std::string> skipped = {};  ///< a line for each thing left out
+  NameList images;                   ///< CLASS/FILE
+  std::vector<std::int32_t> labels;  ///< of each image
+  std::vector<std::string> skipped;  ///< a line for each thing left out
 };
 
 /// What open_image_folder() reads of a folder without lists, and throws.
@@ -29,8 +29,8 @@ struct FolderListing {
 /// link that leads nowhere or round in a circle. With skip_corrupt, entries that cannot be read and class folders
 /// without images are left out.
 ///
-/// With config.lists the images are those of the lists (image_lists.hpp), T's and then V's, and no folder is searched: a
-/// missing one is found when it is decoded.
+/// With config.lists the images are those of the lists (image_lists.hpp), T's and then V's, and no folder is searched:
+/// a missing one is found when it is decoded.
 [[nodiscard]] std::shared_ptr<const Dataset> open_image_folder(const DatasetConfig& config);
 
 }  // namespace flowdarts

@@ -22,8 +22,8 @@ struct ImageLists {
   std::size_t train = 0;             ///< so many images are T, the rest V
 };
 
-/// The lines of classes.txt. Throws InputError naming file and line: for a file that cannot be read or is empty, and for
-/// a line that is no file name or stands there twice.
+/// The lines of classes.txt. Throws InputError naming file and line: for a file that cannot be read or is empty, and
+/// for a line that is no file name or stands there twice.
 [[nodiscard]] std::vector<std::string> read_class_names(const std::filesystem::path& file);
 
 /// Reads a folder of lists. Throws InputError naming file and line: for a list that cannot be read or is empty, a line

@@ -9,7 +9,8 @@
 
 namespace flowdarts {
 
-/// Names one behind the other in one buffer: each costs its own bytes and 8 more, and nothing is allocated for it alone.
+/// Names one behind the other in one buffer: each costs its own bytes and 8 more, and nothing is allocated for it
+/// alone.
 class NameList {
  public:
   void add(std::string_view name) {
