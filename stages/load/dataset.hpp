@@ -46,7 +46,8 @@ class Dataset {
   [[nodiscard]] const Normalisation& normalisation() const { return facts_.normalisation; }
 
   /// Identifies the content: kind, class names, labels, image size and, for sets in memory, the pixels, for folders,
-  /// file names. A run resumed on a data set with another fingerprint is not the same run.
+  /// file names, for shards their names, sizes and where each image lies. A run resumed on a data set with another
+  /// fingerprint is not the same run.
   [[nodiscard]] std::uint64_t fingerprint() const { return facts_.fingerprint; }
 
   /// Whether broken samples are to be left out instead of ending the run.
@@ -56,6 +57,10 @@ class Dataset {
 
   /// T and V, where the data set was opened with lists that say so.
   [[nodiscard]] const std::optional<SplitLists>& listed_split() const { return facts_.listed_split; }
+
+  /// Where the images lie in files of many: those of file k have the ids shards()[k] .. shards()[k + 1] - 1, in the order
+  /// in which they lie there. Empty: each has its own file, or all are in memory.
+  [[nodiscard]] std::span<const std::int64_t> shards() const { return facts_.shards; }
 
   /// Whether decode() only copies from memory and never fails.
   [[nodiscard]] virtual bool in_memory() const { return false; }
@@ -77,6 +82,7 @@ class Dataset {
     bool skip_corrupt = false;
     std::vector<std::string> skipped;
     std::optional<SplitLists> listed_split;
+    std::vector<std::int64_t> shards;
   };
   explicit Dataset(Facts facts) : facts_(std::move(facts)) {}
 
@@ -88,15 +94,16 @@ class Dataset {
 enum class Part : std::uint8_t { train, test };
 
 struct DatasetConfig {
-  std::string kind = {};            ///< fashion-mnist, mnist, cifar10, cifar100, imagenet16-120 or folder
+  std::string kind = {};            ///< fashion-mnist, mnist, cifar10, cifar100, imagenet16-120, folder or shards
+  /// Of shards: a folder of *.tar, one of them, or a pattern such as DIR/train-{000000..000146}.tar.
   std::filesystem::path path = {};  ///< empty: Debian's copy for fashion-mnist, an error for the others
   Part part = Part::train;          ///< a folder has one part only, `train`: its path says which images
   /// Leave out what is broken and count it: records cut off by a truncated file, labels out of range, images that do
   /// not decode, class folders without images, entries that cannot be read. Files that are damaged as a whole (missing,
   /// bad magic, broken gzip) are refused all the same.
   bool skip_corrupt = false;
-  /// Side of the images that reach the network. 0: 32 for CIFAR and MNIST, 16 for ImageNet16-120; for a folder the size
-  /// of its first image if that is square and at most 64, else 224.
+  /// Side of the images that reach the network. 0: 32 for CIFAR and MNIST, 16 for ImageNet16-120; for folders and
+  /// shards the size of the first image if that is square and at most 64, else 224.
   int image_size = 0;
   std::filesystem::path lists = {};  ///< of a folder: where the lists of its images are (image_lists.hpp), or empty
 };
