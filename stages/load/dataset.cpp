@@ -43,7 +43,7 @@ std::shared_ptr<const Dataset> open_dataset(const DatasetConfig& given) {
       (!any_size && config.image_size != 0 && config.image_size != own_size)) {
     throw InputError("image size " + std::to_string(config.image_size) + ", expected " +
                      (any_size ? "0 to " + std::to_string(max_image_size)
-                             : std::to_string(own_size) + ", the size of " + config.kind));
+                               : std::to_string(own_size) + ", the size of " + config.kind));
   }
   return open(config);
 }

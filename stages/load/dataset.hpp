@@ -58,8 +58,8 @@ class Dataset {
   /// T and V, where the data set was opened with lists that say so.
   [[nodiscard]] const std::optional<SplitLists>& listed_split() const { return facts_.listed_split; }
 
-  /// Where the images lie in files of many: those of file k have the ids shards()[k] .. shards()[k + 1] - 1, in the order
-  /// in which they lie there. Empty: each has its own file, or all are in memory.
+  /// Where the images lie in files of many: those of file k have the ids shards()[k] .. shards()[k + 1] - 1, in the
+  /// order in which they lie there. Empty: each has its own file, or all are in memory.
   [[nodiscard]] std::span<const std::int64_t> shards() const { return facts_.shards; }
 
   /// Whether decode() only copies from memory and never fails.
@@ -94,7 +94,7 @@ class Dataset {
 enum class Part : std::uint8_t { train, test };
 
 struct DatasetConfig {
-  std::string kind = {};            ///< fashion-mnist, mnist, cifar10, cifar100, imagenet16-120, folder or shards
+  std::string kind = {};  ///< fashion-mnist, mnist, cifar10, cifar100, imagenet16-120, folder or shards
   /// Of shards: a folder of *.tar, one of them, or a pattern such as DIR/train-{000000..000146}.tar.
   std::filesystem::path path = {};  ///< empty: Debian's copy for fashion-mnist, an error for the others
   Part part = Part::train;          ///< a folder has one part only, `train`: its path says which images

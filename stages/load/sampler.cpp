@@ -30,7 +30,8 @@ std::vector<std::int64_t> by_shard(std::span<const std::int64_t> ids, std::span<
   return order;
 }
 
-// In place: the first `size` places are the buffer at first, and what leaves it goes to the front, behind what has left.
+// In place: the first `size` places are the buffer at first, and what leaves it goes to the front, behind what has
+// left.
 void mix(std::vector<std::int64_t>& order, std::size_t size, CounterRng& rng) {
   std::vector<std::int64_t> buffer(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(size));
   std::size_t left = 0;
@@ -63,12 +64,7 @@ std::vector<std::int64_t> epoch_order(std::span<const std::int64_t> ids, std::ui
 
 PersistentIterator::PersistentIterator(std::vector<std::int64_t> ids, std::int64_t batch_size, std::uint64_t seed,
                                        Split split, State state, const Locality& locality)
-    : ids_(std::move(ids)),
-      batch_size_(batch_size),
-      seed_(seed),
-      split_(split),
-      locality_(locality),
-      state_(state) {
+    : ids_(std::move(ids)), batch_size_(batch_size), seed_(seed), split_(split), locality_(locality), state_(state) {
   if (batch_size < 1) throw InputError("batch size " + std::to_string(batch_size) + ", expected at least 1");
   check();
   const auto size = static_cast<std::int64_t>(ids_.size());

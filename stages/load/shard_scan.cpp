@@ -62,7 +62,7 @@ class ShardScanner {
     if (fd_.get() < 0) refuse("cannot be read: " + std::generic_category().message(errno));
     if (!archive_) throw std::bad_alloc();
     archive_read_support_format_tar(archive_.get());
-    if (archive_read_open_fd(archive_.get(), fd_.get(), read_bytes) != ARCHIVE_OK) refuse(reason());
+    if (archive_read_open_fd(archive_.get(), fd_.get(), read_bytes) != ARCHIVE_OK) refuse_format();
   }
 
   Scan read() {
@@ -72,7 +72,7 @@ class ShardScanner {
       const int result = archive_read_next_header(archive_.get(), &entry);
       if (result == ARCHIVE_EOF) break;
       if (result != ARCHIVE_OK && result != ARCHIVE_WARN) {
-        if (members == 0) refuse("found no tar file, expected one that is not compressed: " + reason());
+        if (members == 0) refuse_format();
         broken("damaged behind " + std::to_string(members) + " members, the rest is left out: " + reason());
         whole = false;
         break;
@@ -83,7 +83,9 @@ class ShardScanner {
     // A shard that was cut off between two members shows it by this alone.
     if (whole && position() <= end_of_members_) {
       broken("ends without the mark of a tar file's end, expected a whole one");
+      whole = false;
     }
+    if (!whole && !(sample_.image && sample_.label)) sample_.broken = true;  // said already
     finish_sample();
     drop_repeated();
     return std::move(scan_);
@@ -116,7 +118,6 @@ class ShardScanner {
       if (size < 0 || offset > bytes || size > bytes - offset) {
         broken(name, "is cut off: found " + std::to_string(std::max<std::int64_t>(bytes - offset, 0)) +
                          " bytes, expected " + std::to_string(size));
-        if (key == sample_.key) sample_.broken = true;
         return false;
       }
       end_of_members_ = offset + (size + tar_block - 1) / tar_block * tar_block;
@@ -138,8 +139,8 @@ class ShardScanner {
     } else if (sample_.image) {
       broken_member(name, "is a second image of its sample, expected one");
     } else if (size > static_cast<std::int64_t>(max_image_file_bytes)) {
-      broken_member(name, "holds " + std::to_string(size) + " bytes, expected at most " +
-                              std::to_string(max_image_file_bytes));
+      broken_member(
+          name, "holds " + std::to_string(size) + " bytes, expected at most " + std::to_string(max_image_file_bytes));
     } else {
       sample_.image = {static_cast<std::uint64_t>(offset), static_cast<std::uint32_t>(size)};
     }
@@ -160,8 +161,8 @@ class ShardScanner {
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), label);
     const std::int64_t limit = classes_ > 0 ? classes_ : max_shard_classes;
     if (error != std::errc{} || end != digits.data() + digits.size() || label < 0 || label >= limit) {
-      return broken_member(name, "found " + quote(digits) + ", expected a class number, 0 to " +
-                                     std::to_string(limit - 1));
+      return broken_member(name,
+                           "found " + quote(digits) + ", expected a class number, 0 to " + std::to_string(limit - 1));
     }
     sample_.label = static_cast<std::int32_t>(label);
   }
@@ -203,6 +204,9 @@ class ShardScanner {
     return text != nullptr ? printable(text) : "unknown error";
   }
   [[noreturn]] void refuse(const std::string& what) const { throw InputError(printable(shard_.file) + ": " + what); }
+  [[noreturn]] void refuse_format() const {
+    refuse("found no tar file, expected one that is not compressed: " + reason());
+  }
   void broken(const std::string& what) { scan_.damage.push_back(printable(shard_.file) + ": " + what); }
   void broken(const std::string& member, const std::string& what) { broken(quote(member, 200) + " " + what); }
   void broken_member(const std::string& member, const std::string& what) {

@@ -149,10 +149,9 @@ std::shared_ptr<const Dataset> open_shards(const DatasetConfig& config) {
   std::vector<std::string> skipped = std::move(index.damage);
   std::vector<std::int64_t> begins = index.begins;
   auto reader = std::make_unique<const ShardReader>(std::move(index));
-  const ImageGeometry geometry =
-      find_geometry(static_cast<std::int64_t>(labels.size()), config, [&](std::int64_t i, Image& out) {
-        decode_image(reader->read(i), reader->name_of(i), whole_image, out);
-      });
+  const ImageGeometry geometry = find_geometry(
+      static_cast<std::int64_t>(labels.size()), config,
+      [&](std::int64_t i, Image& out) { decode_image(reader->read(i), reader->name_of(i), whole_image, out); });
   fingerprint.add(static_cast<std::uint64_t>(geometry.size));
   return std::make_shared<ShardImages>(
       ShardImages::Facts{config.kind, std::move(class_names), std::move(labels), geometry, imagenet_normalisation,
