@@ -315,7 +315,8 @@ class Training {
   GraphBodies bodies(const StopSignals& signals) {
     GraphBodies bodies;
     bodies.plan = [this](const PlanRequest& request) {
-      return plan_epoch(request, options_.run.batch_size, seed(), /*with_val=*/false);
+      return plan_epoch(request, options_.run.batch_size, seed(), /*with_val=*/false,
+                        {setup_.train->shards(), options_.data.shuffle_buffer});
     };
     bodies.load = [this](const BatchPlan& plan) { return loader_.load(plan); };
     bodies.step = [this](StepInput&& input) { return with_plain_errors([&] { return step(std::move(input)); }); };
