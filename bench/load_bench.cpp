@@ -1,6 +1,6 @@
-// How fast the load stage makes batches, by number of worker threads (up to one a core), from a data set in memory (pixels, and crops that
-// a GPU makes pixels of) and from JPEG files, and for comparison how fast libjpeg-turbo alone decodes the same files
-// whole. The CPU column is that of all workers.
+// How fast the load stage makes batches, by number of worker threads (up to one a core), from a data set in memory
+// (pixels, and crops that a GPU makes pixels of) and from JPEG files, and for comparison how fast libjpeg-turbo alone
+// decodes the same files whole. The CPU column is that of all workers.
 //
 // And what a slow disk costs: 1 % of the reads take 50 ms more, in the flow graph of a search whose device takes no
 // time, and where, as a comparison, the threads that decode also read.

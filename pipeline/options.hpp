@@ -65,15 +65,16 @@ inline constexpr std::array<std::string_view, 13> not_identity{
     "read-ahead",   "keep-checkpoints", "log-level", "data",           "lists",    "benchmark-table",
     "deterministic"};
 
-enum class DatasetKind : std::uint8_t { fashion_mnist, mnist, cifar10, cifar100, imagenet16_120, folder };
+enum class DatasetKind : std::uint8_t { fashion_mnist, mnist, cifar10, cifar100, imagenet16_120, folder, shards };
 
-constexpr std::array<std::pair<DatasetKind, std::string_view>, 6> names_of(DatasetKind) {
+constexpr std::array<std::pair<DatasetKind, std::string_view>, 7> names_of(DatasetKind) {
   return {{{DatasetKind::fashion_mnist, "fashion-mnist"},
            {DatasetKind::mnist, "mnist"},
            {DatasetKind::cifar10, "cifar10"},
            {DatasetKind::cifar100, "cifar100"},
            {DatasetKind::imagenet16_120, "imagenet16-120"},
-           {DatasetKind::folder, "folder"}}};
+           {DatasetKind::folder, "folder"},
+           {DatasetKind::shards, "shards"}}};
 }
 
 enum class SplitKind : std::uint8_t { automatic, canonical, stratified };
@@ -85,17 +86,21 @@ constexpr std::array<std::pair<SplitKind, std::string_view>, 3> names_of(SplitKi
 struct DataOptions {
   BOOST_HANA_DEFINE_STRUCT(
       DataOptions, (Option<DatasetKind, "the data set", DatasetKind::fashion_mnist>, dataset),
-      (TextOption<"where it is (default for fashion-mnist: Debian's dataset-fashion-mnist)">, data),
+      (TextOption<
+           "where it is (default for fashion-mnist: Debian's dataset-fashion-mnist); of shards, a folder of *.tar or "
+           "a pattern DIR/NAME-{000000..000146}.tar">,
+       data),
       (TextOption<"folder of lists by `flowdarts data split`: the images of a folder that are T and V">, lists),
       (Option<std::int64_t, "use a class-balanced random subset of so many images; 0: all", 0, AtLeast{0}>,
        limit_samples),
       (Option<SplitKind,
-              "T and V: the first and the last images, or a random part of each class; auto: random for a folder",
+              "T and V: the first and the last images, or a random part of each class; auto: random for a folder and "
+              "shards",
               SplitKind::automatic>,
        split),
       (Option<double, "part of the images that is T", 0.5, Open{0.0, 1.0}>, train_portion),
       (Option<double, "part of each class that is V; 0: all that T leaves", 0, HalfOpen{0.0, 1.0}>, val_portion),
-      (Option<std::int64_t, "side of the images; 0: the data set's own, for a folder of larger images 224", 0,
+      (Option<std::int64_t, "side of the images; 0: the data set's own, for files of larger images 224", 0,
               Closed{0, 1024}>,
        image_size),
       (Option<std::int64_t, "black border of small images before the random crop, pixels", 4, Closed{0, 1024}>,
@@ -105,6 +110,9 @@ struct DataOptions {
       (Option<double, "colour jitter: saturation", 0, AtLeast{0.0}>, jitter_saturation),
       (Option<double, "colour jitter: hue, part of the colour circle", 0, Closed{0.0, 0.5}>, jitter_hue),
       (Option<std::int64_t, "side of the cutout hole, pixels; 0: none", 0, Closed{0, 1024}>, cutout),
+      (Option<std::int64_t, "of shards: samples that are mixed with one another while file after file is read", 10000,
+              AtLeast{1}>,
+       shuffle_buffer),
       (Option<bool, "count and leave out broken images instead of ending", false>, skip_corrupt));
 };
 

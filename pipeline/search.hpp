@@ -226,7 +226,8 @@ class SearchGraph {
       std::ranges::sort(ids);
       return flowdarts::el2n_scores(
           search_.loader_, search_.data_.dataset->size(), search_.data_.dataset->classes(), ids, search_.device_,
-          {.runs = runs, .epochs = score_epochs, .seed = search_.seed()}, [this] { return signals_.requested() != 0; });
+          {.runs = runs, .epochs = score_epochs, .seed = search_.seed(), .locality = search_.locality()},
+          [this] { return signals_.requested() != 0; });
     }
     /// Does nothing to a split that the search does not have.
     void cut(Split split, const std::vector<double>& scores, double fraction, Criterion criterion) {
@@ -323,6 +324,7 @@ class SearchGraph {
   [[nodiscard]] std::uint64_t seed() const { return static_cast<std::uint64_t>(options_.run.seed.value); }
   [[nodiscard]] std::int64_t epochs() const { return options_.run.epochs; }
   [[nodiscard]] std::int64_t batch_size() const { return options_.run.batch_size; }
+  [[nodiscard]] Locality locality() const { return {data_.dataset->shards(), options_.data.shuffle_buffer}; }
   static double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
   /// Loading costs a CPU search under 1 % of its time: one thread loads while LibTorch has all cores. A GPU leaves
@@ -819,7 +821,7 @@ class SearchGraph {
   GraphBodies bodies(const StopSignals& signals) {
     GraphBodies bodies;
     bodies.plan = [this](const PlanRequest& request) {
-      return plan_epoch(request, batch_size(), seed(), trains_alpha_in(request.epoch));
+      return plan_epoch(request, batch_size(), seed(), trains_alpha_in(request.epoch), locality());
     };
     if (loader_.reads()) bodies.read = [this](std::int64_t sample) { return loader_.read(sample); };
     bodies.decode = [this](const BatchPlan& plan, const EncodedBatch& encoded) {

@@ -27,10 +27,10 @@ void check_lists(const DataOptions& options) {
   }
 }
 
-// Folders are stored class by class: their first half would be half of the classes.
+// Folders are stored class by class: their first half would be half of the classes. So may shards be.
 bool is_stratified(const DataOptions& options) {
-  return options.split.value == SplitKind::stratified ||
-         (options.split.value == SplitKind::automatic && options.dataset.value == DatasetKind::folder);
+  const bool by_class = options.dataset.value == DatasetKind::folder || options.dataset.value == DatasetKind::shards;
+  return options.split.value == SplitKind::stratified || (options.split.value == SplitKind::automatic && by_class);
 }
 
 /// T and V of these images.
@@ -94,17 +94,19 @@ LoadOptions load_options(const DataOptions& options) {
                      .hue = options.jitter_hue}};
 }
 
-EpochPlan plan_epoch(const PlanRequest& request, std::int64_t batch_size, std::uint64_t seed, bool with_val) {
+EpochPlan plan_epoch(const PlanRequest& request, std::int64_t batch_size, std::uint64_t seed, bool with_val,
+                     const Locality& locality) {
   if (request.lists->train.empty()) throw InputError("no samples left in train, expected at least one");
   EpochPlan plan{.request = request, .val_state_after = request.val_state};
-  const std::vector<std::int64_t> order = epoch_order(request.lists->train, seed, Split::train, request.epoch);
+  const std::vector<std::int64_t> order =
+      epoch_order(request.lists->train, seed, Split::train, request.epoch, locality);
   for (std::size_t begin = 0; begin < order.size(); begin += static_cast<std::size_t>(batch_size)) {
     const std::size_t end = std::min(order.size(), begin + static_cast<std::size_t>(batch_size));
     plan.train_batches.emplace_back(order.begin() + static_cast<std::ptrdiff_t>(begin),
                                     order.begin() + static_cast<std::ptrdiff_t>(end));
   }
   if (with_val) {
-    PersistentIterator iterator(request.lists->val, batch_size, seed, Split::val, request.val_state);
+    PersistentIterator iterator(request.lists->val, batch_size, seed, Split::val, request.val_state, locality);
     for (std::size_t step = 0; step < plan.train_batches.size(); ++step) plan.val_batches.push_back(iterator.next());
     plan.val_state_after = iterator.state();
   }

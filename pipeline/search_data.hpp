@@ -24,9 +24,10 @@ SampleLists all_trains(const SampleLists& lists);
 
 LoadOptions load_options(const DataOptions& options);
 
-/// What one epoch visits: T shuffled by (seed, epoch), V from its iterator where `with_val`. Throws InputError
-/// where one is empty.
-EpochPlan plan_epoch(const PlanRequest& request, std::int64_t batch_size, std::uint64_t seed, bool with_val);
+/// What one epoch visits: T shuffled by (seed, epoch), V from its iterator where `with_val`; both
+/// read shards file after file. Throws InputError where one is empty, and as epoch_order().
+EpochPlan plan_epoch(const PlanRequest& request, std::int64_t batch_size, std::uint64_t seed, bool with_val,
+                     const Locality& locality = {});
 
 /// How many samples of each class a list holds: [classes].
 std::vector<std::int64_t> class_counts(const std::vector<std::int64_t>& ids, const Dataset& dataset);

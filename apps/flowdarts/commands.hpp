@@ -78,6 +78,20 @@ struct DataSplit {
   void run() const;
 };
 
+/// `flowdarts data shards FOLDER`: a folder of class folders, or the images of lists, as tar shards.
+struct DataShards {
+  std::string data;
+  std::string out;
+  std::string name = "train";
+  std::optional<std::string> lists;
+  std::optional<std::int64_t> per_shard;  // else as many as shard_mib takes
+  std::int64_t shard_mib = 256;
+  std::uint64_t seed = 0;
+  bool skip_corrupt = false;
+  void declare(CLI::App& command);
+  void run() const;
+};
+
 /// `flowdarts export RUN`: what was found, in files that others read. Also the command line of flowdarts-export, which
 /// does all that needs LibTorch.
 struct Export {

@@ -21,19 +21,19 @@ namespace {
 /// The line of each image in a list.
 std::string list_of(const FolderListing& listing, const std::vector<std::int64_t>& ids) {
   std::string text;
-  for (const std::int64_t id : ids) text += listing.images[static_cast<std::size_t>(id)].path + "\n";
+  for (const std::int64_t id : ids) text.append(listing.images[static_cast<std::size_t>(id)]) += '\n';
   return text;
 }
 
 /// Names with a line break would be two lines of a list.
 void check_names(const FolderListing& listing) {
-  const auto check = [](const std::string& name) {
+  const auto check = [](std::string_view name) {
     if (name.find_first_of("\r\n") != std::string::npos) {
       throw InputError(quote(name, 200) + ": a name with a line break cannot stand in a list");
     }
   };
   for (const std::string& name : listing.class_names) check(name);
-  for (const FolderListing::Entry& image : listing.images) check(image.path);
+  for (std::size_t i = 0; i < listing.images.size(); ++i) check(listing.images[i]);
 }
 
 }  // namespace

@@ -69,6 +69,7 @@ int run(int argc, char** argv) {
   app::Correlate correlate;
   app::Report report;
   app::DataSplit data_split;
+  app::DataShards data_shards;
   app::Export exported;
   auto* list_command = program.add_subcommand("list", "The search programs that were built");
   auto* query_command = program.add_subcommand("query", "The true accuracies of a NAS-Bench-201 cell and their ranks");
@@ -77,9 +78,11 @@ int run(int argc, char** argv) {
       program.add_subcommand("correlate", "How well a search on NAS-Bench-201 ranked the ops of each edge");
   auto* report_command =
       program.add_subcommand("report", "A page about a search, or several: cells, ops, curves, configuration");
-  auto* data_command = program.add_subcommand("data", "Lists of images");
+  auto* data_command = program.add_subcommand("data", "Lists of images, shards of images");
   auto* split_command =
       data_command->add_subcommand("split", "Choose T and V from a folder of images, as lists of files");
+  auto* shards_command =
+      data_command->add_subcommand("shards", "Write a folder of images as tar shards, in random order");
   data_command->require_subcommand(1);
   auto* export_command =
       program.add_subcommand("export", "ONNX, safetensors or text of what a search or a training has found");
@@ -92,6 +95,7 @@ int run(int argc, char** argv) {
   correlate.declare(*correlate_command);
   report.declare(*report_command);
   data_split.declare(*split_command);
+  data_shards.declare(*shards_command);
   exported.declare(*export_command);
   try {
     program.parse(argc, argv);
@@ -106,6 +110,7 @@ int run(int argc, char** argv) {
   if (correlate_command->parsed()) correlate.run();
   if (report_command->parsed()) report.run();
   if (split_command->parsed()) data_split.run();
+  if (shards_command->parsed()) data_shards.run();
   if (export_command->parsed()) {
     exported.check();
     if (!exported.is_text_alone()) app::become_command(argc, argv);

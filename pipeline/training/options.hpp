@@ -54,13 +54,13 @@ struct TrainRunOptions {
 struct TrainDataOptions {
   BOOST_HANA_DEFINE_STRUCT(
       TrainDataOptions, (Option<DatasetKind, "the data set", DatasetKind::fashion_mnist>, dataset),
-      (TextOption<"where it is (default for fashion-mnist: Debian's dataset-fashion-mnist); of a folder, the training "
-                  "images">,
+      (TextOption<"where it is (default for fashion-mnist: Debian's dataset-fashion-mnist); of a folder or "
+                  "shards, the training images">,
        data),
-      (TextOption<"of a folder: the test images, a folder of the same class folders">, test_data),
+      (TextOption<"of a folder or shards: the test images, another such of the same classes">, test_data),
       (Option<std::int64_t, "train on a class-balanced random subset of so many images; 0: all", 0, AtLeast{0}>,
        limit_samples),
-      (Option<std::int64_t, "side of the images; 0: the data set's own, for a folder of larger images 224", 0,
+      (Option<std::int64_t, "side of the images; 0: the data set's own, for files of larger images 224", 0,
               Closed{0, 1024}>,
        image_size),
       (Option<std::int64_t, "black border of small images before the random crop, pixels", 4, Closed{0, 1024}>,
@@ -77,6 +77,9 @@ struct TrainDataOptions {
       (Option<double, "deviation of the noise along the principal axes of the colours; 0: none", 0, AtLeast{0.0}>,
        lighting),
       (Option<std::int64_t, "side of the cutout hole, pixels; 0: none", 0, Closed{0, 1024}>, cutout),
+      (Option<std::int64_t, "of shards: samples that are mixed with one another while file after file is read", 10000,
+              AtLeast{1}>,
+       shuffle_buffer),
       (Option<bool, "count and leave out broken images instead of ending", false>, skip_corrupt));
 };
 

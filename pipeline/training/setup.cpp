@@ -58,13 +58,17 @@ StandAloneSpec spec_of(const TrainOptions& options, std::string_view space, cons
   return spec;
 }
 
+/// Test images are then a data set of their own.
+bool has_one_part(DatasetKind kind) {
+  return kind == DatasetKind::folder || kind == DatasetKind::shards;
+}
+
 std::shared_ptr<const Dataset> open_part(const TrainDataOptions& options, Part part) {
-  const bool folder = options.dataset.value == DatasetKind::folder;
-  // A folder has one part only.
-  const bool elsewhere = folder && part == Part::test;
+  const bool one_part = has_one_part(options.dataset.value);
+  const bool elsewhere = one_part && part == Part::test;
   return open_dataset({.kind = std::string(name_in_options(options.dataset.value)),
                        .path = elsewhere ? options.test_data.value : options.data.value,
-                       .part = folder ? Part::train : part,
+                       .part = one_part ? Part::train : part,
                        .skip_corrupt = options.skip_corrupt,
                        .image_size = static_cast<int>(options.image_size.value)});
 }
@@ -114,11 +118,11 @@ TrainingSetup open_training(const TrainOptions& options, const Architecture& arc
   if (data.data.value.empty() && data.dataset.value != DatasetKind::fashion_mnist) {
     throw InputError("--data: found nothing, expected the folder that holds the files of " + kind);
   }
-  if (data.test_data.value.empty() == (data.dataset.value == DatasetKind::folder)) {
+  if (data.test_data.value.empty() == has_one_part(data.dataset.value)) {
     throw InputError(
         "--test-data: found " + (data.test_data.value.empty() ? "nothing" : data.test_data.value) + " with --dataset " +
         kind + ", expected " +
-        (data.test_data.value.empty() ? "a folder of class folders" : "nothing: it has its own test part"));
+        (data.test_data.value.empty() ? "other images of the same classes" : "nothing: it has its own test part"));
   }
   TrainingSetup setup{.train = open_part(data, Part::train), .test = open_part(data, Part::test)};
   check_test_data(*setup.train, *setup.test, data);

@@ -314,7 +314,8 @@ class Training {
   GraphBodies bodies(const StopSignals& signals) {
     GraphBodies bodies;
     bodies.plan = [this](const PlanRequest& request) {
-      return plan_epoch(request, options_.run.batch_size, seed(), /*with_val=*/false);
+      return plan_epoch(request, options_.run.batch_size, seed(), /*with_val=*/false,
+                        {setup_.train->shards(), options_.data.shuffle_buffer});
     };
     if (loader_.reads()) bodies.read = [this](std::int64_t sample) { return loader_.read(sample); };
     bodies.decode = [this](const BatchPlan& plan, const EncodedBatch& encoded) {

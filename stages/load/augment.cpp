@@ -75,8 +75,8 @@ Augmentation::Augmentation(ImageGeometry geometry, const Normalisation& normalis
   }
 }
 
-void Augmentation::train(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes, CounterRng rng, Image& scratch,
-                         std::span<float> out) const {
+void Augmentation::train(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes,
+                         CounterRng rng, Image& scratch, std::span<float> out) const {
   Crop hole;
   if (geometry_.fixed) {
     train_fixed(dataset, sample, bytes, rng, scratch, out, hole);
@@ -87,8 +87,8 @@ void Augmentation::train(const Dataset& dataset, std::int64_t sample, std::span<
   cut_out(hole, out);
 }
 
-void Augmentation::train_fixed(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes, CounterRng& rng, Image& scratch,
-                               std::span<float> out, Crop& hole) const {
+void Augmentation::train_fixed(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes,
+                               CounterRng& rng, Image& scratch, std::span<float> out, Crop& hole) const {
   dataset.decode(sample, bytes, whole_image, scratch);
   hole = draw_crop(sample, rng);
   if (!alters_pixels()) return copy_shifted(scratch, hole, out);
@@ -105,8 +105,8 @@ void Augmentation::train_fixed(const Dataset& dataset, std::int64_t sample, std:
   alter_pixels(pixels, rng, out);
 }
 
-void Augmentation::train_resized(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes, CounterRng& rng, Image& scratch,
-                                 std::span<float> out, Crop& hole) const {
+void Augmentation::train_resized(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes,
+                                 CounterRng& rng, Image& scratch, std::span<float> out, Crop& hole) const {
   Region region;
   dataset.decode(
       sample, bytes,
@@ -187,7 +187,8 @@ void Augmentation::choose_hole(CounterRng& rng, Crop& crop) const {
   crop.hole_right = static_cast<std::int16_t>(std::min(size, x + half));
 }
 
-void Augmentation::evaluate(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes, Image& scratch, std::span<float> out) const {
+void Augmentation::evaluate(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes,
+                            Image& scratch, std::span<float> out) const {
   if (geometry_.fixed) {
     dataset.decode(sample, bytes, whole_image, scratch);
     copy_shifted(scratch, {}, out);

@@ -37,11 +37,13 @@ class Augmentation {
 
   /// Training. Fixed-size images: black padding, random crop, horizontal flip with probability 1/2, normalisation,
   /// cutout on the normalised tensor (its hole is clipped at the borders). Others: random_resized_crop, resized to size
-  /// x size with antialiased weights, flip, normalisation, cutout; a JPEG whose crop is at least 4 times as large as the
-  /// output in both directions is decoded at 1/2, 1/4 or 1/8 before the resize, which differs slightly from resizing
-  /// the full image. Where the options ask for them, colour jitter, RandAugment and lighting follow the flip, the first
-  /// two on pixels rounded to 8 bits. `bytes` are those of dataset.read(sample), `scratch` is working memory. Throws what Dataset::decode throws.
-  void train(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes, CounterRng rng, Image& scratch, std::span<float> out) const;
+  /// x size with antialiased weights, flip, normalisation, cutout; a JPEG whose crop is at least 4 times as large as
+  /// the output in both directions is decoded at 1/2, 1/4 or 1/8 before the resize, which differs slightly from
+  /// resizing the full image. Where the options ask for them, colour jitter, RandAugment and lighting follow the flip,
+  /// the first two on pixels rounded to 8 bits. `bytes` are those of dataset.read(sample), `scratch` is working memory.
+  /// Throws what Dataset::decode throws.
+  void train(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes, CounterRng rng,
+             Image& scratch, std::span<float> out) const;
 
   /// Whether train() changes colours, so that no crop_pixel() makes its pixels.
   [[nodiscard]] bool alters_colours() const { return alters_pixels() || options_.lighting > 0; }
@@ -55,15 +57,16 @@ class Augmentation {
 
   /// Evaluation. Fixed-size images as they are; others: the shorter side resized to round(size * 256 / 224), the centre
   /// cropped. Normalised.
-  void evaluate(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes, Image& scratch, std::span<float> out) const;
+  void evaluate(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes, Image& scratch,
+                std::span<float> out) const;
 
  private:
   [[nodiscard]] Crop draw_crop(std::int64_t sample, CounterRng& rng) const;
   [[nodiscard]] bool alters_pixels() const { return options_.jitter.any() || options_.rand_augment.any(); }
-  void train_fixed(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes, CounterRng& rng, Image& scratch, std::span<float> out,
-                   Crop& hole) const;
-  void train_resized(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes, CounterRng& rng, Image& scratch, std::span<float> out,
-                     Crop& hole) const;
+  void train_fixed(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes, CounterRng& rng,
+                   Image& scratch, std::span<float> out, Crop& hole) const;
+  void train_resized(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes, CounterRng& rng,
+                     Image& scratch, std::span<float> out, Crop& hole) const;
   void alter_pixels(std::span<std::uint8_t> pixels, CounterRng& rng, std::span<float> out) const;
   void add_lighting(CounterRng& rng, std::span<float> out) const;
   void choose_hole(CounterRng& rng, Crop& crop) const;

@@ -17,8 +17,8 @@ using LoadOptions = AugmentOptions;
 /// Called with one line that names a file and why it was skipped; never by two threads at once.
 using OnCorrupt = std::function<void(const std::string& line)>;
 
-/// Reads, decodes, augments and normalises batches. All calls may come from any number of threads at once; a plan always
-/// gives the same bits.
+/// Reads, decodes, augments and normalises batches. All calls may come from any number of threads at once; a plan
+/// always gives the same bits.
 class BatchLoader {
  public:
   /// With dataset->skip_corrupt(), what the data set left out when it was opened is reported at once. `on_corrupt` may

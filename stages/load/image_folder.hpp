@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <flowdarts/stages/load/dataset.hpp>
+#include <flowdarts/stages/load/name_list.hpp>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,12 +13,8 @@ namespace flowdarts {
 
 /// The images of such a folder, class by class.
 struct FolderListing {
-  struct Entry {
-    std::string path;  ///< CLASS/FILE
-    std::uintmax_t bytes;
-  };
   std::vector<std::string> class_names;
-  std::vector<Entry> images;
+  NameList images;                   ///< CLASS/FILE
   std::vector<std::int32_t> labels;  ///< of each image
   std::vector<std::string> skipped;  ///< a line for each thing left out
 };
@@ -27,13 +24,13 @@ struct FolderListing {
 
 /// Classes are the sub-folders in the order of their names' bytes; images are their files called *.jpg, *.jpeg or *.png
 /// in any case, again in the order of their names. Other files, hidden ones and deeper folders are ignored. Only names
-/// and sizes are read now, pixels when they are asked for. Throws InputError naming what is wrong: no folder, images
+/// are read now, pixels when they are asked for. Throws InputError naming what is wrong: no folder, images
 /// directly in it, no class folder, a class folder without images, an entry that cannot be read, such as a symbolic
 /// link that leads nowhere or round in a circle. With skip_corrupt, entries that cannot be read and class folders
 /// without images are left out.
 ///
-/// With config.lists the images are those of the lists (image_lists.hpp), T's and then V's, and no folder is searched.
-/// Throws InputError where one is missing; with skip_corrupt it is left out.
+/// With config.lists the images are those of the lists (image_lists.hpp), T's and then V's, and no folder is searched:
+/// a missing one is found when it is decoded.
 [[nodiscard]] std::shared_ptr<const Dataset> open_image_folder(const DatasetConfig& config);
 
 }  // namespace flowdarts

@@ -5,7 +5,6 @@
 #include <flowdarts/stages/load/read_file.hpp>
 
 #include <unordered_map>
-#include <unordered_set>
 
 namespace flowdarts {
 namespace {
@@ -40,18 +39,25 @@ bool is_file_name(std::string_view name) {
 
 }  // namespace
 
-ImageLists read_image_lists(const fs::path& folder) {
-  ImageLists lists;
-  std::unordered_map<std::string, std::int32_t> labels;
-  for_each_line(folder / classes_list, [&](std::string_view name, std::size_t line) {
-    if (!is_file_name(name)) refuse(folder / classes_list, line, "found " + quote(name) + ", expected a class name");
-    if (!labels.emplace(name, static_cast<std::int32_t>(lists.classes.size())).second) {
-      refuse(folder / classes_list, line, "found the class " + quote(name) + " once more");
-    }
-    lists.classes.emplace_back(name);
+std::vector<std::string> read_class_names(const fs::path& file) {
+  std::vector<std::string> names;
+  NameList seen;
+  for_each_line(file, [&](std::string_view name, std::size_t line) {
+    if (!is_file_name(name)) refuse(file, line, "found " + quote(name) + ", expected a class name");
+    names.emplace_back(name);
+    seen.add(name);
   });
-  std::unordered_set<std::string> seen;
-  const auto read = [&](std::string_view name, std::vector<ImageLists::Image>& images) {
+  if (const auto repeated = repeated_names(seen); !repeated.empty()) {
+    refuse(file, repeated.front() + 1, "found the class " + quote(seen[repeated.front()]) + " once more");
+  }
+  return names;
+}
+
+ImageLists read_image_lists(const fs::path& folder) {
+  ImageLists lists{.classes = read_class_names(folder / classes_list)};
+  std::unordered_map<std::string, std::int32_t> labels;
+  for (const std::string& name : lists.classes) labels.emplace(name, static_cast<std::int32_t>(labels.size()));
+  const auto read = [&](std::string_view name) {
     const fs::path file = folder / name;
     for_each_line(file, [&](std::string_view path, std::size_t line) {
       const std::size_t slash = std::min(path.find('/'), path.size());
@@ -60,14 +66,21 @@ ImageLists read_image_lists(const fs::path& folder) {
         refuse(file, line,
                "found " + quote(path) + ", expected CLASS/FILE with a class of " + std::string(classes_list));
       }
-      if (!seen.emplace(path).second) refuse(file, line, "found the image " + quote(path) + " once more");
-      images.push_back({std::string(path), label->second});
+      lists.images.add(path);
+      lists.labels.push_back(label->second);
     });
   };
-  read(train_list, lists.train);
-  read(val_list, lists.val);
+  read(train_list);
+  lists.train = lists.images.size();
+  read(val_list);
+  if (const auto repeated = repeated_names(lists.images); !repeated.empty()) {
+    const std::size_t i = repeated.front();
+    const bool in_train = i < lists.train;
+    refuse(folder / (in_train ? train_list : val_list), i + 1 - (in_train ? 0 : lists.train),
+           "found the image " + quote(lists.images[i]) + " once more");
+  }
   std::vector<bool> has_image(lists.classes.size());
-  for (const ImageLists::Image& image : lists.train) has_image[static_cast<std::size_t>(image.label)] = true;
+  for (std::size_t i = 0; i < lists.train; ++i) has_image[static_cast<std::size_t>(lists.labels[i])] = true;
   for (std::size_t c = 0; c < has_image.size(); ++c) {
     if (!has_image[c]) {
       throw InputError(printable(folder / train_list) + ": found no image of the class " + quote(lists.classes[c]) +

@@ -1,30 +1,14 @@
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <flowdarts/spaces/support/error.hpp>
+#include <flowdarts/stages/load/file_descriptor.hpp>
 #include <flowdarts/stages/load/read_file.hpp>
 #include <system_error>
 
 namespace flowdarts {
 namespace {
-
-class FileDescriptor {
- public:
-  // O_NONBLOCK: opening a FIFO must not wait for a writer.
-  explicit FileDescriptor(const std::filesystem::path& file)
-      : fd_(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
-  ~FileDescriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
-  [[nodiscard]] int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 [[noreturn]] void fail(const std::filesystem::path& file, const std::string& reason) {
   throw InputError(printable(file) + ": " + reason);

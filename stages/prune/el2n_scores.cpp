@@ -64,7 +64,7 @@ std::vector<double> el2n_scores(const BatchLoader& loader, std::int64_t samples,
     network.to(device);
     Sgd sgd(network.parameters(), training);
     for (std::int64_t epoch = 0; epoch < options.epochs; ++epoch) {
-      const std::vector<std::int64_t> order = epoch_order(ids, run_seed, Split::train, epoch);
+      const std::vector<std::int64_t> order = epoch_order(ids, run_seed, Split::train, epoch, options.locality);
       network.train();
       for_each_batch(order, stop, [&](std::vector<std::int64_t> batch) {
         const Batch loaded = loader.load({.epoch = run * options.epochs + epoch, .ids = std::move(batch)});

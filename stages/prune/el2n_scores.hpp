@@ -2,6 +2,7 @@
 // EL2N scores of a data set (Paul, Ganguli, Dziugaite: Deep learning on a data diet, NeurIPS 2021).
 
 #include <flowdarts/stages/load/batch_loader.hpp>
+#include <flowdarts/stages/load/sampler.hpp>
 
 #include <torch/torch.h>
 
@@ -16,6 +17,7 @@ struct El2nOptions {
   std::int64_t runs = 5;     ///< independent initialisations the score is averaged over
   std::int64_t epochs = 10;  ///< of each run's training
   std::uint64_t seed = 0;
+  Locality locality = {};  ///< how the samples want to be read
 };
 
 /// The mean over the runs of ||softmax - one-hot||_2 after a short training of a small fixed network (three 3x3

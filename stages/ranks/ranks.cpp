@@ -25,6 +25,8 @@ void fail(Ranks& ranks, const std::exception_ptr& error) {
     ranks.fail("out of memory", 1);
   } catch (const std::exception& failure) {
     ranks.fail(failure.what(), 1);
+  } catch (...) {
+    ranks.fail("unknown failure", 1);
   }
 }
 

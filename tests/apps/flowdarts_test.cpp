@@ -82,6 +82,7 @@ TEST_F(Flowdarts, PrintsItsVersionAndHelp) {
                                                     {"report", "--help"},
                                                     {"data", "--help"},
                                                     {"data", "split", "--help"},
+                                                    {"data", "shards", "--help"},
                                                     {"export", "--help"}}) {
     const Result help = run(arguments);
     EXPECT_EQ(help.code, 0);
@@ -596,8 +597,96 @@ TEST_F(Flowdarts, DataSplitRefusesWhatItCannotDo) {
   expect_refused(arguments("folder", "0.5"),
                  "--out: found " + lists + "/classes.txt there already, expected a folder without lists");
   EXPECT_EQ(read(folder_ / "lists/train.txt"), before);
-  expect_refused({"data"}, "data: found no command, expected one of split");
+  expect_refused({"data"}, "data: found no command, expected one of split, shards");
   expect_refused({"data", "spilt"}, "data: unknown command \"spilt\", the nearest known one is \"split\"");
+}
+
+TEST_F(Flowdarts, DataShardsWritesASetInRandomOrder) {
+  std::string all;
+  for (int i = 0; i < 40; ++i) {
+    write(folder_ / "data/cat" / (std::to_string(i) + ".JPG"), "cat" + std::to_string(i));
+    if (i < 20) write(folder_ / "data/dog" / (std::to_string(i) + ".png"), "dog" + std::to_string(i));
+  }
+  const auto shards = [&](const std::string& out, const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"data", "shards", (folder_ / "data").string(), "--out",
+                                       (folder_ / out).string()};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run(arguments);
+  };
+  const Result first = shards("set", {"--name", "pets", "--per-shard", "25", "--seed", "7"});
+  EXPECT_EQ(first.code, 0);
+  EXPECT_EQ(first.err, "");
+  EXPECT_EQ(first.out, "2 classes, 60 images in 3 shards\nsearch them with --dataset shards --data '" +
+                           (folder_ / "set/pets").string() + "-{000000..000002}.tar'\n");
+  EXPECT_EQ(read(folder_ / "set/classes.txt"), "cat\ndog\n");
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_ / "set"), fs::directory_iterator()), 4);
+
+  // As GNU tar sees them: the images one by one, each with its class.
+  std::vector<std::string> images;
+  std::string classes;
+  for (int k = 0; k < 3; ++k) {
+    const std::string tar =
+        "tar -C '" + folder_.string() + "' -xf '" + (folder_ / "set/pets-00000").string() + std::to_string(k) + ".tar'";
+    ASSERT_EQ(std::system(tar.c_str()), 0);
+  }
+  for (int i = 0; i < 60; ++i) {
+    const std::string key = (i < 10 ? "00000000" : "0000000") + std::to_string(i);
+    const std::string label = read(folder_ / (key + ".cls"));
+    const std::string image = read(folder_ / (key + (label == "0" ? ".jpg" : ".png")));
+    EXPECT_THAT(image, StartsWith(label == "0" ? "cat" : "dog")) << i;
+    images.push_back(image);
+    classes += label;
+  }
+  EXPECT_NE(classes.find("1"), std::string::npos);
+  EXPECT_LT(classes.find("1"), 40U);  // the classes are mixed
+  std::ranges::sort(images);
+  EXPECT_EQ(std::ranges::adjacent_find(images), images.end());
+
+  const std::string tar = read(folder_ / "set/pets-000000.tar");
+  shards("again", {"--name", "pets", "--per-shard", "25", "--seed", "7"});
+  EXPECT_EQ(read(folder_ / "again/pets-000000.tar"), tar);
+  shards("other", {"--name", "pets", "--per-shard", "25", "--seed", "8"});
+  EXPECT_NE(read(folder_ / "other/pets-000000.tar"), tar);
+
+  // 3 images of 0.6 MiB go one by one into shards of 1 MiB.
+  fs::remove_all(folder_ / "data");
+  for (const char* name : {"a.png", "b.png", "c.png"}) write(folder_ / "data/big" / name, std::string(600'000, 'x'));
+  write(folder_ / "lists/classes.txt", "big\n");
+  write(folder_ / "lists/train.txt", "big/c.png\n");
+  write(folder_ / "lists/val.txt", "big/a.png\n");
+  EXPECT_THAT(shards("big", {"--shard-mib", "1"}).out, StartsWith("1 classes, 3 images in 3 shards\n"));
+  EXPECT_THAT(shards("one", {}).out, StartsWith("1 classes, 3 images in 1 shards\n"));
+  EXPECT_THAT(shards("listed", {"--lists", (folder_ / "lists").string()}).out, StartsWith("1 classes, 2 images in 1"));
+}
+
+TEST_F(Flowdarts, DataShardsLeavesNothingHalfDone) {
+  write(folder_ / "data/cat/1.jpg", "x");
+  write(folder_ / "data/cat/2.jpg", "y");
+  write(folder_ / "lists/classes.txt", "cat\n");
+  write(folder_ / "lists/train.txt", "cat/1.jpg\n");
+  write(folder_ / "lists/val.txt", "cat/gone.jpg\n");
+  const std::string data = (folder_ / "data").string(), out = (folder_ / "set").string();
+  const std::vector<std::string> listed{"data",  "shards", data,          "--lists", (folder_ / "lists").string(),
+                                        "--out", out,      "--per-shard", "1"};
+  expect_refused(listed, data + "/cat/gone.jpg: cannot be read: No such file or directory");
+  EXPECT_TRUE(fs::is_empty(out));
+  const auto with = [](std::vector<std::string> arguments, const std::string& option, const std::string& value) {
+    arguments.push_back(option);
+    if (!value.empty()) arguments.push_back(value);
+    return arguments;
+  };
+  const std::vector<std::string> all{"data", "shards", data, "--out", out};
+  expect_refused(with(all, "--per-shard", "0"), "--per-shard: found 0, expected at least 1");
+  expect_refused(with(all, "--shard-mib", "0"), "--shard-mib: found 0, expected at least 1");
+  expect_refused(with(all, "--name", "a/b"), "--name: found \"a/b\", expected a file name without braces");
+  EXPECT_TRUE(fs::is_empty(out));
+  const Result skipped = run(with(listed, "--skip-corrupt", ""));
+  EXPECT_EQ(skipped.code, 0);
+  EXPECT_THAT(skipped.out, StartsWith("1 classes, 1 images in 1 shards\n"));
+  EXPECT_THAT(skipped.err, HasSubstr("left out " + data + "/cat/gone.jpg"));
+  expect_refused(all, "--out: found " + out + "/" + (fs::directory_iterator(out)->path().filename().string()) +
+                          " there already, expected a folder without shards");
+  EXPECT_EQ(std::distance(fs::directory_iterator(out), fs::directory_iterator()), 2);
 }
 
 TEST_F(MovedFlowdarts, HandsACommandOverToItsProgram) {

@@ -2,11 +2,16 @@
 #include <gtest/gtest.h>
 
 #include <unistd.h>
+#include <algorithm>
+#include <cstdint>
 #include <filesystem>
 #include <flowdarts/pipeline/search_data.hpp>
 #include <flowdarts/spaces/support/error.hpp>
 #include <fstream>
+#include <memory>
+#include <set>
 #include <string>
+#include <vector>
 
 namespace flowdarts {
 namespace {
@@ -101,6 +106,28 @@ TEST_F(ListedData, AreJitteredAsTheOptionsSay) {
   EXPECT_EQ(load.jitter.contrast, 0);
   EXPECT_EQ(load.jitter.saturation, 0);
   EXPECT_EQ(load.jitter.hue, 0.2);
+}
+
+TEST(PlanOfAnEpoch, ReadsShardsFileAfterFileForTAndV) {
+  const std::vector<std::int64_t> shards{0, 10, 20, 30, 40};
+  PlanRequest request;
+  auto lists = std::make_shared<SampleLists>();
+  for (std::int64_t id = 0; id < 40; ++id) (*lists)[id % 2 == 0 ? Split::train : Split::val].push_back(id);
+  request.lists = lists;
+  const EpochPlan plan = plan_epoch(request, 5, 1, /*with_val=*/true, {shards, 1});
+  ASSERT_EQ(plan.train_batches.size(), 4U);
+  ASSERT_EQ(plan.val_batches.size(), 4U);
+  std::set<std::int64_t> read;
+  for (std::size_t step = 0; step < 4; ++step) {  // each shard has five samples of T and five of V
+    for (const auto& ids : {plan.train_batches[step], plan.val_batches[step].ids}) {
+      EXPECT_TRUE(std::ranges::is_sorted(ids));
+      EXPECT_EQ(ids.front() / 10, ids.back() / 10);
+      read.insert(ids.begin(), ids.end());
+    }
+  }
+  EXPECT_EQ(read.size(), 40U);
+  EXPECT_EQ(plan_epoch(request, 5, 1, true, {shards, 1}).train_batches, plan.train_batches);
+  EXPECT_NE(plan_epoch(request, 5, 1, true, {shards, 20}).train_batches, plan.train_batches);
 }
 
 }  // namespace

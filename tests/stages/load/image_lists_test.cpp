@@ -1,9 +1,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <cstdint>
 #include <flowdarts/spaces/support/error.hpp>
 #include <flowdarts/stages/load/dataset.hpp>
 #include <flowdarts/stages/load/image_lists.hpp>
+#include <flowdarts/stages/load/sampler.hpp>
+#include <fstream>
+#include <iostream>
+#include <stdexcept>
 
 #include "test_images.hpp"
 
@@ -80,9 +86,11 @@ TEST_F(Lists, MayEndAsInDosOrWithoutALineBreak) {
   write("bee\r\nant", "bee/c d.png\r\nant/b.png", "ant/a.png\r\n");
   const ImageLists read = read_image_lists(lists());
   EXPECT_THAT(read.classes, ElementsAre("bee", "ant"));
-  EXPECT_EQ(read.train[0].path, "bee/c d.png");
-  EXPECT_EQ(read.train[1].label, 1);
-  EXPECT_EQ(read.val[0].path, "ant/a.png");
+  ASSERT_EQ(read.images.size(), 3U);
+  EXPECT_EQ(read.train, 2U);
+  EXPECT_EQ(read.images[0], "bee/c d.png");
+  EXPECT_EQ(read.images[2], "ant/a.png");
+  EXPECT_THAT(read.labels, ElementsAre(0, 1, 1));
 }
 
 TEST_F(Lists, NameFileAndLineOfWhatIsWrong) {
@@ -105,16 +113,58 @@ TEST_F(Lists, NameFileAndLineOfWhatIsWrong) {
   EXPECT_THAT(error(), HasSubstr("val.txt"));
 }
 
-TEST_F(Lists, MissingImagesEndOrAreLeftOut) {
+TEST_F(Lists, AMissingImageIsFoundWhenItIsRead) {
   fs::remove(data() / "ant" / "b.png");
-  EXPECT_THAT(input_error([&] { (void)open(); }), AllOf(HasSubstr("b.png"), HasSubstr("is listed, but")));
-  const auto dataset = open(/*skip_corrupt=*/true);
-  EXPECT_EQ(dataset->size(), 2);
-  EXPECT_THAT(dataset->skipped(), ElementsAre(HasSubstr("b.png")));
-  EXPECT_THAT(dataset->listed_split()->train, ElementsAre(0));
-  EXPECT_THAT(dataset->listed_split()->val, ElementsAre(1));
+  const auto dataset = open();
+  EXPECT_EQ(dataset->size(), 3);
+  Image image;
+  EXPECT_THAT(input_error([&] { dataset->decode(1, image); }), HasSubstr("b.png: cannot be read"));
+  fs::remove(data() / "bee" / "c d.png");  // the first one says the size of the images
+  EXPECT_THAT(input_error([&] { (void)open(); }), HasSubstr("c d.png: cannot be read"));
+  EXPECT_EQ(open(/*skip_corrupt=*/true)->geometry().size, 8);
   fs::remove(data() / "ant" / "a.png");
-  EXPECT_THAT(input_error([&] { (void)open(true); }), HasSubstr("none of the images of val.txt"));
+  EXPECT_THAT(input_error([&] { (void)open(true); }), HasSubstr("none of the 3 images can be decoded"));
+}
+
+/// Bytes of memory that this process holds, and the most it has held.
+std::int64_t resident_bytes(const char* field) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(field)) return std::stoll(line.substr(line.find_first_of("0123456789"))) * 1024;
+  }
+  throw std::runtime_error(std::string("no ") + field + " in /proc/self/status");
+}
+
+TEST_F(Lists, AMillionImagesTakeLittleMemory) {
+  constexpr int classes = 1000, of_class = 1000, of_train = 800;
+  std::string names, train, val;
+  for (int c = 0; c < classes; ++c) {
+    const std::string name = "n" + std::to_string(10000000 + c);
+    names += name + "\n";
+    for (int i = 0; i < of_class; ++i) {
+      (i < of_train ? train : val) += name + "/" + name + "_" + std::to_string(i) + ".JPEG\n";
+    }
+  }
+  write(names, train, val);
+  // Only the first image is there: no other is looked at.
+  fs::create_directories(data() / "n10000000");
+  fs::copy(data() / "ant" / "a.png", data() / "n10000000" / "n10000000_0.JPEG");
+  for (std::string* text : {&names, &train, &val}) std::string().swap(*text);
+
+  std::ofstream("/proc/self/clear_refs") << "5";  // the peak so far is forgotten
+  const std::int64_t before = resident_bytes("VmRSS");
+  const auto start = std::chrono::steady_clock::now();
+  const auto dataset = open();
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  const SplitLists& split = *dataset->listed_split();
+  const std::vector<std::int64_t> order = epoch_order(split.train, 1, Split::train, 0);
+  const std::int64_t held = resident_bytes("VmRSS") - before, peak = resident_bytes("VmHWM") - before;
+  std::cout << "opened in " << seconds.count() << " s; holds " << held / 1000000 << " MB, at most " << peak / 1000000
+            << " MB\n";
+  EXPECT_EQ(dataset->size(), classes * of_class);
+  EXPECT_EQ(order.size(), split.train.size());
+  EXPECT_EQ(split.val.size(), std::size_t{classes} * (of_class - of_train));
+  EXPECT_LT(peak, 200'000'000);
 }
 
 TEST_F(Lists, AreOfFolders) {
