@@ -28,6 +28,7 @@ void fail(Ranks& ranks, const std::exception_ptr& error) {
   } catch (...) {
     ranks.fail("unknown failure", 1);
   }
+  std::terminate();  // not reached
 }
 
 }  // namespace flowdarts

@@ -157,16 +157,9 @@ void Watch::take(Kind kind, int from, const std::vector<char>& bytes) {
       }
       break;
     }
-    case Kind::line: {
-      const std::lock_guard lock(mutex_);
-      const std::string line = name_of(from) + ": " + std::string(bytes.begin(), bytes.end());
-      if (listener_.told) {
-        listener_.told(line);
-      } else {
-        std::cerr << program_ + ": " + line + "\n";
-      }
+    case Kind::line:
+      deliver(name_of(from) + ": " + std::string(bytes.begin(), bytes.end()));
       break;
-    }
     case Kind::failure:
     case Kind::end: {
       int culprit = 0, exit_code = 1;
@@ -175,6 +168,15 @@ void Watch::take(Kind kind, int from, const std::vector<char>& bytes) {
       if (kind == Kind::end) ::_exit(exit_code);
       end_all(culprit, std::string(bytes.begin() + 2 * sizeof(int), bytes.end()), exit_code);
     }
+  }
+}
+
+void Watch::deliver(const std::string& line) {
+  const std::lock_guard lock(mutex_);
+  if (listener_.told) {
+    listener_.told(line);
+  } else {
+    std::cerr << program_ + ": " + line + "\n";
   }
 }
 
@@ -205,8 +207,8 @@ void Watch::look_at_lag() {
   const auto fastest = std::ranges::max_element(seen_, {}, &Seen::calls);
   const double waited = std::chrono::duration<double>(Clock::now() - slowest->moved).count();
   if (slowest->calls == fastest->calls || waited < settings_.lag || std::exchange(slowest->named, true)) return;
-  tell(name_of(static_cast<int>(slowest - seen_.begin())) + " lags: others have waited for it for " +
-       std::to_string(std::lround(waited)) + " s");
+  deliver(name_of(static_cast<int>(slowest - seen_.begin())) + " lags: others have waited for it for " +
+          std::to_string(std::lround(waited)) + " s");
 }
 
 void Watch::give_up(int culprit, const std::string& reason, int exit_code) {

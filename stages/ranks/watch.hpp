@@ -61,6 +61,7 @@ class Watch {
   void send_queued();
   void receive();
   void take(Kind kind, int from, const std::vector<char>& bytes);
+  void deliver(const std::string& line);
   void look_at_processes();
   void look_at_silence();
   void look_at_lag();
