@@ -240,7 +240,8 @@ Tensors run_pointwise(const torch::Tensor& x, const torch::Tensor& weight, const
   CovarianceSums sums(x);
   for (std::int64_t image = 0; image < x.size(0); ++image) sums.add(image);
   const Covariance covariance = sums.result();
-  const PointwiseConv conv(weight, bias, norm, &covariance);
+  PointwiseConv conv(weight, bias, norm.uses_batch_statistics() ? &covariance : nullptr);
+  conv.normalise(norm, conv.moments());
   const auto rounded = [](const std::vector<double>& values) { return std::vector<A>(values.begin(), values.end()); };
 
   const auto [matrix, shift] = conv.contribution(op_weight);
