@@ -3,7 +3,10 @@
 #include <cstdlib>
 #include <flowdarts/pipeline/device.hpp>
 #include <flowdarts/spaces/support/error.hpp>
+#include <sstream>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace flowdarts {
 namespace {
@@ -11,6 +14,8 @@ namespace {
 // cuBLAS gives the same bits in every run with these sizes of its workspace alone (cuBLAS, "Results reproducibility").
 constexpr const char* workspace_variable = "CUBLAS_WORKSPACE_CONFIG";
 constexpr std::array<const char*, 2> deterministic_workspaces{":4096:8", ":16:8"};
+
+constexpr const char* visible_variable = "CUDA_VISIBLE_DEVICES";
 
 }  // namespace
 
@@ -45,10 +50,29 @@ void set_gpu_arithmetic(const RunOptions& options) {
   if (deterministic) ::setenv(workspace_variable, deterministic_workspaces[0], /*overwrite=*/0);
 }
 
+void choose_gpu(const Ranks& ranks) {
+  const char* visible = std::getenv(visible_variable);
+  std::string own = std::to_string(ranks.local_rank());
+  if (visible != nullptr && *visible != '\0') {
+    std::vector<std::string> listed;
+    std::istringstream list(visible);
+    for (std::string gpu; std::getline(list, gpu, ',');) listed.push_back(gpu);
+    if (listed.size() == 1) return;
+    const auto place = static_cast<std::size_t>(ranks.local_rank());
+    // Beyond the list: none, and open_device() says so.
+    own = place < listed.size() ? listed[place] : "-1";
+  }
+  ::setenv(visible_variable, own.c_str(), /*overwrite=*/1);
+}
+
 torch::Device open_device(const RunOptions& options) {
   if (options.device.value == Device::cpu) return torch::kCPU;
   if (!torch::cuda::is_available()) {
-    throw InputError("--device: found cuda, but this build or this machine has no CUDA device; expected cpu");
+    const char* visible = std::getenv(visible_variable);
+    throw InputError(
+        "--device: found cuda, but this build or this machine has no CUDA device" +
+        (visible == nullptr ? std::string() : " that " + std::string(visible_variable) + "=" + visible + " names") +
+        "; expected cpu, or as many processes on a host as it has GPUs");
   }
   set_gpu_arithmetic(options);
   return torch::kCUDA;

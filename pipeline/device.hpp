@@ -2,6 +2,7 @@
 // Where a search's tensors live, and how LibTorch computes there.
 
 #include <flowdarts/pipeline/options.hpp>
+#include <flowdarts/stages/ranks/ranks.hpp>
 
 #include <torch/torch.h>
 
@@ -16,6 +17,10 @@ void check_device(const RunOptions& options);
 /// CUBLAS_WORKSPACE_CONFIG where a deterministic cuBLAS needs it and nobody has set it, so it must be called before
 /// other threads run and before cuBLAS is used.
 void set_gpu_arithmetic(const RunOptions& options);
+
+/// Gives each of a host's processes a GPU of its own, by CUDA_VISIBLE_DEVICES, unless each sees one alone already (as
+/// with srun --gpus-per-task). Before CUDA is used and other threads run.
+void choose_gpu(const Ranks& ranks);
 
 /// The device of --device, with set_gpu_arithmetic() done where it is a GPU. Throws InputError where it is not there.
 torch::Device open_device(const RunOptions& options);

@@ -217,7 +217,12 @@ void run_flow_graph(const GraphBodies& bodies, const GraphSettings& settings, co
     Read read(graph, flow::serial, [&](const Ticket& ticket, Read::gateway_type& gateway) {
       const auto loaded = std::make_shared<LoadedBatch>();
       loaded->ticket = ticket;
-      if (!ending.reached()) ending.guard("read", [&] { loaded->plan = plan_of(ticket); });
+      if (!ending.reached()) {
+        ending.guard("read", [&] {
+          loaded->plan = plan_of(ticket);
+          if (bodies.share) loaded->plan = bodies.share(std::move(loaded->plan));
+        });
+      }
       if (!bodies.read || loaded->plan.ids.empty()) {
         gateway.try_put(loaded);
         return;

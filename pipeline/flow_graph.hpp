@@ -27,6 +27,8 @@ namespace flowdarts {
 /// time; `finish_epoch` and `save_interruption` likewise; `prune` for the two splits at once.
 struct GraphBodies {
   std::function<EpochPlan(const PlanRequest&)> plan;
+  /// What of a batch this process loads. Empty: all of it.
+  std::function<BatchPlan(BatchPlan)> share;
   /// Waits for one sample's file and computes nothing. Empty for a data set in memory: `decode` then gets no samples.
   std::function<EncodedSample(std::int64_t sample)> read;
   std::function<Batch(const BatchPlan&, const EncodedBatch&)> decode;

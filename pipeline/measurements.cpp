@@ -40,12 +40,17 @@ MeasureBatches Measurements::batches(Split split, std::vector<std::int64_t> ids)
   const auto total = static_cast<std::int64_t>(ids.size());
   const std::int64_t count = (total + facts_.batch_size - 1) / facts_.batch_size;
   auto images = std::make_shared<const std::vector<std::int64_t>>(std::move(ids));
-  return {.count = count, .load = [this, split, images, total, count](std::int64_t index) {
-            const auto begin = images->begin() + total * index / count;
-            const auto end = images->begin() + total * (index + 1) / count;
-            return to_device(facts_.loader->load({.split = split, .epoch = 0, .ids = {begin, end}, .augment = false}),
-                             facts_.device);
-          }};
+  MeasureBatches batches{.count = count, .load = [this, split, images, total, count](std::int64_t index) {
+                           const auto begin = images->begin() + total * index / count;
+                           const auto end = images->begin() + total * (index + 1) / count;
+                           BatchPlan plan{.split = split, .epoch = 0, .ids = {begin, end}, .augment = false};
+                           if (facts_.shared != nullptr) plan = facts_.shared->share_of(std::move(plan));
+                           return to_device(facts_.loader->load(plan), facts_.device);
+                         }};
+  if (facts_.shared != nullptr) {
+    batches.add_up = [shared = facts_.shared](std::span<double> values) { shared->add_up(values); };
+  }
+  return batches;
 }
 
 }  // namespace flowdarts

@@ -4,6 +4,7 @@
 #include <torch/torch.h>
 
 #include <cstdint>
+#include <flowdarts/pipeline/shared_search.hpp>
 #include <flowdarts/spaces/supernet.hpp>
 #include <flowdarts/stages/load/batch_loader.hpp>
 #include <flowdarts/stages/measure/removal.hpp>
@@ -28,6 +29,7 @@ class Measurements {
     const std::vector<std::int64_t>* val = nullptr;          ///< V as it is
     const std::vector<std::int64_t>* initial_val = nullptr;  ///< V before any pruning
     std::vector<torch::Tensor> op_weights = {};
+    const SharedSearch* shared = nullptr;  ///< with whom the images are shared; null: with nobody
   };
 
   Measurements(Supernet& supernet, Facts facts) : supernet_(supernet), facts_(std::move(facts)) {}

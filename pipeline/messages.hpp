@@ -141,6 +141,9 @@ struct EpochClose {
   bool prunes = false;  ///< both splits are pruned now, unless the search stops
   PerSplit<std::shared_ptr<const ErrorHistory>>
       histories;  ///< as they are at the epoch's end; null where none are kept
+  PerSplit<std::shared_ptr<const std::vector<std::uint32_t>>>
+      rankings;              ///< of their samples, where several processes made them together
+  std::int64_t skipped = 0;  ///< broken samples left out so far, by all processes
 };
 
 /// One split after a pruning event, or untouched where there was none.

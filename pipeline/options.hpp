@@ -40,6 +40,7 @@ struct RunOptions {
               "of activations and convolutions; weights, alpha and statistics stay float32; tf32: with --device cuda",
               Precision::fp32>,
        precision),
+      (Option<bool, "with several processes: batch norms use the statistics of the whole batch", false>, sync_bn),
       (Option<bool, "on a GPU too, the same bits in every run; some operators are slower then", false>, deterministic),
       (Option<std::int64_t, "cores the search may use; 0: all", 0, Closed{0, 1024}>, threads),
       (Option<std::int64_t, "threads that load data at once; 0: as --threads and --device suggest", 0, Closed{0, 1024}>,

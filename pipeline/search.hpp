@@ -11,6 +11,7 @@
 #include <flowdarts/pipeline/search_data.hpp>
 #include <flowdarts/pipeline/search_output.hpp>
 #include <flowdarts/pipeline/search_state.hpp>
+#include <flowdarts/pipeline/shared_search.hpp>
 #include <flowdarts/pipeline/tensor_state.hpp>
 #include <flowdarts/pipeline/trained_tensors.hpp>
 #include <flowdarts/policies/data_pruning/rule.hpp>
@@ -19,16 +20,21 @@
 #include <flowdarts/spaces/support/error.hpp>
 #include <flowdarts/stages/arch_step/arch_step.hpp>
 #include <flowdarts/stages/arch_step/hessian.hpp>
+#include <flowdarts/stages/load/fingerprint.hpp>
 #include <flowdarts/stages/load/pinned_memory.hpp>
 #include <flowdarts/stages/load/resident_dataset.hpp>
 #include <flowdarts/stages/prune/el2n_scores.hpp>
 #include <flowdarts/stages/prune/one_shot.hpp>
 #include <flowdarts/stages/prune/prune.hpp>
+#include <flowdarts/stages/ranks/gradient_sum.hpp>
+#include <flowdarts/stages/ranks/tensor_sum.hpp>
 #include <flowdarts/stages/weight_step/weight_step.hpp>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <deque>
+#include <filesystem>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -97,9 +103,10 @@ class SearchGraph {
   using Options = SearchOptions<Method>;
 
   /// Opens the data, the run directory and, with `resume`, its newest checkpoint. `identity`: what a checkpoint must
-  /// agree with. `config`: the complete configuration as TOML. Throws InputError.
+  /// agree with. `config`: the complete configuration as TOML. `ranks`: the processes that search together, each with
+  /// the same arguments; the first one has the run directory. Throws InputError.
   SearchGraph(const Options& options, bool resume, Identity identity, const std::string& config,
-              std::shared_ptr<Terminal> terminal)
+              std::shared_ptr<Terminal> terminal, std::shared_ptr<Ranks> ranks = std::make_shared<Ranks>())
       : options_(options),
         space_(options.space),
         data_(open_data(options, space_)),
@@ -110,12 +117,16 @@ class SearchGraph {
         importance_(policy_options<roles::Importance>()),
         stopping_(policy_options<roles::Stopping>()),
         identity_(std::move(identity)),
-        output_(options.run, resume, std::move(terminal)),
-        store_(output_.directory().checkpoints(), static_cast<std::size_t>(options.run.keep_checkpoints.value)),
+        shared_(ranks),
+        output_(options.run, resume, std::move(terminal), ranks),
         loader_(
             data_.dataset, load_options(options.data), seed(),
-            [this](const std::string& line) { output_.warn("skipped: " + line); },
+            [this](const std::string& line) {
+              // What opening the data left out, all processes find.
+              if (opened_ || shared_.writes()) output_.warn_of_own("skipped: " + line);
+            },
             device_.is_cuda() ? &pinned_ : std::pmr::new_delete_resource()) {
+    opened_ = true;
     warn_of_large_batches();
     if constexpr (provides<typename Method::Shrinking, tags::decays_on_schedule> &&
                   StopsEarly<typename Method::Stopping>) {
@@ -123,11 +134,15 @@ class SearchGraph {
                    Method::Stopping::name + " may end the search before pruning is strong");
     }
     identity_.emplace_back("data set", std::to_string(data_.dataset->fingerprint()));
+    shared_.require_same_identity(identity_);
+    if (shared_.writes()) {
+      store_.emplace(output_.directory().checkpoints(), static_cast<std::size_t>(options.run.keep_checkpoints.value));
+    }
     state_.lists = std::make_shared<const SampleLists>(data_.lists);
     resumed_ = resume && load_checkpoint();
     // Last: a directory without its configuration is no run yet, and a run keeps its own until the search has agreed to
     // go on.
-    output_.directory().write_text("config.toml", config);
+    if (shared_.writes()) output_.directory().write_text("config.toml", config);
   }
 
   /// Opens the data and refuses options that do not fit it or one another: all that can be refused before anything is
@@ -170,13 +185,16 @@ class SearchGraph {
 
   /// Runs to the end, or to the first SIGINT or SIGTERM. Throws InputError or RunError, naming the node of the graph.
   Result run() {
-    const StopSignals signals;
+    const StopSignals signals(/*silent=*/!shared_.writes());
     const auto start = std::chrono::steady_clock::now();
     const Threads threads = share_threads();
     output_.images(*data_.dataset, *state_.lists, threads.compute, threads.load);
+    output_.processes(options_.run);
+    if (const std::string bound = lack_of_cores(shared_.ranks()); !bound.empty()) output_.warn_of_own(bound);
     at::set_num_threads(threads.compute);
     if (!resumed_) cut_before_search(signals);
-    if (signals.requested() == 0 && state_.epoch < epochs() && !stopped_) {
+    signal_ = shared_.agree_on_signal(signals.requested());
+    if (signal_ == 0 && state_.epoch < epochs() && !stopped_) {
       output_.begin(state_.epoch, state_.sums.samples.train + state_.sums.samples.val);
       sums_ = state_.sums;
       if constexpr (PrunesBetweenEpochs<typename Method::DataPruning>) {
@@ -195,8 +213,7 @@ class SearchGraph {
       }
       output_.finish();
     }
-    Result result{
-        .finished = state_.epoch == epochs() || stopped_, .signal = signals.requested(), .epochs = state_.epoch};
+    Result result{.finished = state_.epoch == epochs() || stopped_, .signal = signal_, .epochs = state_.epoch};
     if (!result.finished) {
       output_.interrupted(state_.epoch, state_.step);
     }
@@ -224,10 +241,18 @@ class SearchGraph {
       std::vector<std::int64_t> ids = lists.train;
       ids.insert(ids.end(), lists.val.begin(), lists.val.end());
       std::ranges::sort(ids);
-      return flowdarts::el2n_scores(
-          search_.loader_, search_.data_.dataset->size(), search_.data_.dataset->classes(), ids, search_.device_,
-          {.runs = runs, .epochs = score_epochs, .seed = search_.seed(), .locality = search_.locality()},
-          [this] { return signals_.requested() != 0; });
+      const Ranks& ranks = search_.shared_.ranks();
+      std::vector<double> scores = flowdarts::el2n_scores(search_.loader_, search_.data_.dataset->size(),
+                                                          search_.data_.dataset->classes(), ids, search_.device_,
+                                                          {.runs = runs,
+                                                           .epochs = score_epochs,
+                                                           .seed = search_.seed(),
+                                                           .locality = search_.locality(),
+                                                           .first_run = ranks.rank(),
+                                                           .run_stride = ranks.size()},
+                                                          [this] { return signals_.requested() != 0; });
+      search_.shared_.add_up(scores);
+      return scores;
     }
     /// Does nothing to a split that the search does not have.
     void cut(Split split, const std::vector<double>& scores, double fraction, Criterion criterion) {
@@ -330,8 +355,7 @@ class SearchGraph {
   /// Loading costs a CPU search under 1 % of its time: one thread loads while LibTorch has all cores. A GPU leaves
   /// the cores to the loaders.
   [[nodiscard]] Threads share_threads() const {
-    const int cores = options_.run.threads > 0 ? static_cast<int>(options_.run.threads)
-                                               : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+    const int cores = options_.run.threads > 0 ? static_cast<int>(options_.run.threads) : cores_of(shared_.ranks());
     Threads threads{.compute = device_.is_cpu() ? cores : 1, .load = device_.is_cpu() ? std::max(1, cores / 4) : cores};
     if (options_.run.loader_threads > 0) threads.load = static_cast<int>(options_.run.loader_threads);
     return threads;
@@ -381,6 +405,10 @@ class SearchGraph {
   void open_tensors(const Threads& threads) {
     at::set_num_threads(threads.compute);
     at::init_num_threads();
+    if (shared_.several()) {
+      gradient_sum_.emplace(make_sum_beside(shared_.gradients(), device_));
+      if (options_.run.sync_bn) statistics_sum_ = make_rank_sum(shared_.statistics(), device_);
+    }
     // A checkpoint at the end of a stage holds that stage's tensors.
     build(stage_of(state_.step > 0 ? state_.epoch : std::max<std::int64_t>(state_.epoch - 1, 0)).index);
     if constexpr (!has_alpha) set_masks(masks_or_all());
@@ -409,10 +437,12 @@ class SearchGraph {
     initialise(*supernet_, key);
     supernet_->to(device_);
     to_channels_last(*supernet_);
-    weight_step_.emplace(*supernet_, options_.weights);
+    if (statistics_sum_) supernet_->share_statistics(statistics_sum_);
+    const GradientSum* sum = gradient_sum_ ? &*gradient_sum_ : nullptr;
+    weight_step_.emplace(*supernet_, options_.weights, sum);
     arch_step_.emplace(*supernet_, first_alphas(key), options_.alpha, relaxation_,
                        typename Method::Bilevel(policy_options<roles::Bilevel>()),
-                       typename Method::ArchRegularizer(policy_options<roles::ArchRegularizer>()));
+                       typename Method::ArchRegularizer(policy_options<roles::ArchRegularizer>()), sum);
     if (!masks_.empty()) set_masks(masks_);
   }
 
@@ -541,7 +571,8 @@ class SearchGraph {
                                       .train = &data_.lists.train,
                                       .val = &plan.request.lists->val,
                                       .initial_val = &data_.lists.val,
-                                      .op_weights = arch_step_->op_weights()});
+                                      .op_weights = arch_step_->op_weights(),
+                                      .shared = shared_.several() ? &shared_ : nullptr});
     importance_.measure(setting);
     measured_after_ = completed;
   }
@@ -567,6 +598,11 @@ class SearchGraph {
     StepReport report;
     report.marks.idle = idle_since_;
     report.marks.begun = mark_work(device_);
+    if (shared_.several() && data_.dataset->skip_corrupt()) {
+      std::vector<Batch*> batches{&input.train};
+      if (input.val) batches.push_back(&*input.val);
+      shared_.agree_on(batches);
+    }
     DeviceBatch train;
     if (!input.train.ids.empty()) train = on_device(input.train);
 
@@ -582,7 +618,7 @@ class SearchGraph {
             [&](const ArchGradient& arch) {
               if constexpr (ObservesArchGradient<typename Method::Importance>) importance_.observe_arch_gradient(arch);
             });
-        report.val = SplitReport{std::move(input.val->ids), last_results_};
+        if (shared_.reports(*input.val)) report.val = SplitReport{std::move(input.val->ids), last_results_};
         report.arch_seconds = since(start);
       }
     }
@@ -597,7 +633,7 @@ class SearchGraph {
       if constexpr (drops_skips) set_skip_dropout(Split::train, epoch, input.step);
       (*weight_step_)(train, op_weights, lr,
                       [&](const torch::Tensor& results) { inspect(results, "weight step", epoch, input.step); });
-      report.train = SplitReport{std::move(input.train.ids), last_results_};
+      if (shared_.reports(input.train)) report.train = SplitReport{std::move(input.train.ids), last_results_};
       report.weight_seconds = since(start);
     }
     report.marks.weight_done = idle_since_ = mark_work(device_);
@@ -639,7 +675,7 @@ class SearchGraph {
   }
 
   [[noreturn]] void refuse(const std::string& what, const std::string& culprit) const {
-    const auto checkpoints = store_.list();
+    const auto checkpoints = CheckpointStore::list(std::filesystem::path(options_.run.out.value) / "checkpoints");
     throw RunError(what + "; first tensor that is not finite: " + culprit +
                    "; last good checkpoint: " + (checkpoints.empty() ? "none" : checkpoints.back().path.string()));
   }
@@ -688,8 +724,30 @@ class SearchGraph {
       report.measured_after = MeasuresImportance<typename Method::Importance> ? measured_after_ : completed;
     }
     report.snapshot = snapshot();
+    check_agreement(*plan, report);
     idle_since_ = mark_work(device_);
     return report;
+  }
+
+  /// What the processes have computed together, each for itself, must be the same to the bit.
+  void check_agreement(const EpochPlan& plan, const EpochReport& report) {
+    if (!shared_.several()) return;
+    SharedSearch::Fingerprints fingerprints;
+    const auto add = [&](const std::string& name, std::span<const std::byte> bytes) {
+      Fingerprint fingerprint;
+      fingerprint.add({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()});
+      fingerprints.emplace_back(name, fingerprint.value());
+    };
+    for (const auto& [name, bytes] : *report.snapshot) {
+      // Those of a share of each batch are the process's own.
+      if (name.starts_with(statistics_name) && !options_.run.sync_bn) continue;
+      add(name, bytes);
+    }
+    add("genotype", std::as_bytes(std::span(report.genotype)));
+    for (const Split split : all_splits) {
+      add("list of " + std::string(name_of(split)), std::as_bytes(std::span((*plan.request.lists)[split])));
+    }
+    shared_.require_same(fingerprints, "after epoch " + std::to_string(plan.epoch() + 1));
   }
 
   [[nodiscard]] std::string derived() {
@@ -768,7 +826,8 @@ class SearchGraph {
     std::vector<std::int64_t> ids = plan.request.lists->val;
     CounterRng(seed(), Stream::subset, 0, static_cast<std::uint32_t>(plan.epoch())).shuffle(std::span(ids));
     ids.resize(std::min(ids.size(), static_cast<std::size_t>(batch_size())));
-    const Batch batch = loader_.load({.split = Split::val, .epoch = plan.epoch(), .ids = std::move(ids)});
+    Batch batch = loader_.load(shared_.share_of({.split = Split::val, .epoch = plan.epoch(), .ids = std::move(ids)}));
+    if (data_.dataset->skip_corrupt()) shared_.agree_on(std::array{&batch});
     const DeviceBatch tensors = to_device(batch, device_);
     return dominant_eigenvalues(arch_step_->optimizer().alphas(), [&] { return arch_step_->val_gradient(tensors); });
   }
@@ -777,6 +836,17 @@ class SearchGraph {
     check_losses(/*wait=*/true);  // no checkpoint of what a broken loss has spread
     auto sections = std::make_shared<Snapshot>();
     put_tensors(*sections, trained(), masks_);
+    if (shared_.several()) {
+      ByteWriter processes;
+      processes.put(shared_.ranks().size());
+      sections->emplace_back("processes", std::move(processes).take());
+      if (!options_.run.sync_bn) {
+        const auto statistics = shared_.gather(tensor_bytes(supernet_->buffers()));
+        for (std::size_t rank = 1; rank < statistics.size(); ++rank) {
+          sections->emplace_back(statistics_of(rank), statistics[rank]);
+        }
+      }
+    }
     if constexpr (MeasuresImportance<typename Method::Importance>) {
       ByteWriter measured;
       measured.put(measured_after_);
@@ -793,6 +863,16 @@ class SearchGraph {
   void restore_snapshot(const Checkpoint& checkpoint) {
     if (checkpoint.has("masks")) set_masks(get_masks(checkpoint.section("masks"), masks_or_all()));
     get_tensors(checkpoint, trained());
+    const int processes = checkpoint.has("processes") ? checkpoint.section("processes").template get<int>() : 1;
+    if (processes != shared_.ranks().size()) {
+      output_.warn("the checkpoint is of " + std::to_string(processes) + " process(es) and " +
+                   std::to_string(shared_.ranks().size()) +
+                   " go on from it: the search is no longer the same bit for bit");
+    } else if (const std::string own = statistics_of(static_cast<std::size_t>(shared_.ranks().rank()));
+               checkpoint.has(own)) {
+      ByteReader reader = checkpoint.section(own);
+      restore_tensors(supernet_->buffers(), reader.get_raw(reader.remaining()), "checkpoint section " + own);
+    }
     if constexpr (MeasuresImportance<typename Method::Importance>) {
       measured_after_ = checkpoint.section("measured after").template get<std::int64_t>();
     }
@@ -823,6 +903,7 @@ class SearchGraph {
     bodies.plan = [this](const PlanRequest& request) {
       return plan_epoch(request, batch_size(), seed(), trains_alpha_in(request.epoch), locality());
     };
+    if (shared_.several()) bodies.share = [this](BatchPlan whole) { return shared_.share_of(std::move(whole)); };
     if (loader_.reads()) bodies.read = [this](std::int64_t sample) { return loader_.read(sample); };
     bodies.decode = [this](const BatchPlan& plan, const EncodedBatch& encoded) {
       return resident_ ? loader_.load_crops(plan) : loader_.decode(plan, encoded);
@@ -842,11 +923,15 @@ class SearchGraph {
       return finish_epoch(close, pruned, report);
     };
     bodies.interrupt = [this](Interruption& interruption) {
+      shared_.merge(sums_, state_.histories);
       interruption.sums = sums_;
       interruption.histories = copy_histories();
     };
     bodies.save_interruption = [this](const Interruption& interruption) { save_interruption(interruption); };
-    bodies.stop_requested = [&signals] { return signals.requested() != 0; };
+    bodies.stop_requested = [this, &signals] {
+      signal_ = shared_.agree_on_signal(signals.requested());
+      return signal_ != 0;
+    };
     return bodies;
   }
 
@@ -888,13 +973,34 @@ class SearchGraph {
   }
 
   EpochClose close_epoch(const std::shared_ptr<const EpochPlan>& plan) {
+    shared_.merge(sums_, state_.histories);
     EpochClose close{.plan = plan, .sums = std::exchange(sums_, {}), .prunes = prunes_after(plan->epoch() + 1)};
+    if (data_.dataset->skip_corrupt()) {
+      const auto at_opening = static_cast<std::int64_t>(data_.dataset->skipped().size());
+      close.skipped = at_opening + shared_.sum(loader_.skipped() - at_opening);
+    }
     for (const Split split : all_splits) {
       if (state_.histories[split]) state_.histories[split]->end_epoch();
     }
     if (rebuilds_before(plan->epoch() + 1) && !close.prunes) restart_histories(*plan->request.lists);
     close.histories = copy_histories();
+    if (shared_.several() && close.prunes) rank_together(close);
     return close;
+  }
+
+  /// Here and not where the splits are pruned: what waits for other processes keeps one order.
+  void rank_together(EpochClose& close) {
+    if constexpr (PrunesBetweenEpochs<typename Method::DataPruning>) {
+      for (const Split split : all_splits) {
+        if ((*close.plan->request.lists)[split].empty()) continue;
+        close.rankings[split] = std::make_shared<const std::vector<std::uint32_t>>(
+            shared_.rank_together(*close.histories[split], order_of(pruning_.rule(split, epochs())), sorter_of(split)));
+      }
+    }
+  }
+
+  [[nodiscard]] Sorter sorter_of(Split split) const {
+    return {.backend = sorters_[split] ? SortBackend::cuda : SortBackend::thrust, .device = sorters_[split].get()};
   }
 
   /// The errors of two networks are not comparable.
@@ -917,14 +1023,17 @@ class SearchGraph {
     if constexpr (PrunesBetweenEpochs<typename Method::DataPruning>) {
       if (!close.prunes || (*close.plan->request.lists)[split].empty()) return report;
       const auto start = Clock::now();
-      const VarianceOfError voe = close.histories[split]->voe();
       const std::vector<std::int64_t>& ids = (*close.plan->request.lists)[split];
       std::vector<std::int32_t> labels;
       labels.reserve(ids.size());
       for (const std::int64_t id : ids) labels.push_back(data_.dataset->label(id));
-      const PruneEvent event = prune(
-          labels, voe.variance, voe.eligible, data_.dataset->classes(), pruning_.rule(split, epochs()),
-          {.backend = sorters_[split] ? SortBackend::cuda : SortBackend::thrust, .device = sorters_[split].get()});
+      const PruneRule rule = pruning_.rule(split, epochs());
+      const auto prune_alone = [&] {
+        const VarianceOfError voe = close.histories[split]->voe();
+        return prune(labels, voe.variance, voe.eligible, data_.dataset->classes(), rule, sorter_of(split));
+      };
+      const PruneEvent event =
+          close.rankings[split] ? prune(labels, *close.rankings[split], data_.dataset->classes(), rule) : prune_alone();
       report.pruned = true;
       report.kept.reserve(event.kept.size());
       for (const std::uint32_t position : event.kept) report.kept.push_back(ids[position]);
@@ -948,7 +1057,7 @@ class SearchGraph {
     for (const Split split : all_splits) {
       record.balance[split] = class_balance(class_counts((*plan.request.lists)[split], *data_.dataset));
     }
-    record.skipped = loader_.skipped();
+    record.skipped = close.skipped;
     record.importance = Method::Importance::name;
     record.low_is_important = LowIsImportant<typename Method::Importance>;
     if (report.genotype.empty()) {
@@ -1001,6 +1110,7 @@ class SearchGraph {
   }
 
   void save_checkpoint(const SearchState& state, const Snapshot& snapshot, bool stopped) {
+    if (!shared_.writes()) return;
     CheckpointWriter writer(identity_);
     put_state(writer, state);
     put_snapshot(writer, snapshot);
@@ -1008,26 +1118,50 @@ class SearchGraph {
     end.put(stopped);
     end.put_string(genotype_ ? Space::to_text(*genotype_) : std::string());
     writer.add("derived", end);
-    store_.save(state.epoch, state.step, std::move(writer).finish());
+    store_->save(state.epoch, state.step, std::move(writer).finish());
   }
 
   /// False where the run was killed before its first checkpoint: it then starts from the beginning.
   bool load_checkpoint() {
-    if (store_.list().empty()) {
+    std::string where = "the first process's checkpoint";
+    if (shared_.writes()) {
+      if (!store_->list().empty()) {
+        CheckpointStore::Loaded loaded = store_->load_newest();
+        for (const auto& damaged : loaded.damaged) output_.warn(damaged.reason + "; using the one before it");
+        where = loaded.entry.path.string();
+        checkpoint_.emplace(std::move(loaded.checkpoint));
+      }
+    }
+    if (shared_.several()) {
+      auto bytes = shared_.from_first(checkpoint_ ? checkpoint_->bytes() : std::span<const std::byte>());
+      if (!shared_.writes() && !bytes.empty()) checkpoint_.emplace(Checkpoint::parse(std::move(bytes), where));
+    }
+    if (!checkpoint_) {
       output_.info("no checkpoint yet: the search starts from its beginning");
       return false;
     }
-    CheckpointStore::Loaded loaded = store_.load_newest();
-    for (const auto& damaged : loaded.damaged) output_.warn(damaged.reason + "; using the one before it");
-    require_same_identity(loaded.checkpoint.identity(), identity_, loaded.entry.path.string());
-    state_ = get_state(loaded.checkpoint);
-    ByteReader derived = loaded.checkpoint.section("derived");
+    require_same_identity(checkpoint_->identity(), identity_, where);
+    state_ = get_state(*checkpoint_);
+    if (!shared_.writes()) forget_observations();
+    ByteReader derived = checkpoint_->section("derived");
     stopped_ = derived.get<bool>();
     if (const std::string text = derived.get_string(); !text.empty()) genotype_ = Space::from_text(text);
     output_.info("continuing after epoch " + std::to_string(state_.epoch) + ", step " + std::to_string(state_.step) +
-                 " (" + loaded.entry.path.string() + ")");
-    checkpoint_.emplace(std::move(loaded.checkpoint));
+                 " (" + where + ")");
     return true;
+  }
+
+  /// Of an interrupted epoch: the first process has what all have seen.
+  void forget_observations() {
+    state_.sums = {};
+    for (const Split split : all_splits) {
+      if (state_.histories[split]) state_.histories[split]->forget_epoch();
+    }
+  }
+
+  static constexpr std::string_view statistics_name = "statistics";
+  static std::string statistics_of(std::size_t rank) {
+    return std::string(statistics_name) + " of rank " + std::to_string(rank);
   }
 
   Options options_;
@@ -1040,9 +1174,11 @@ class SearchGraph {
   typename Method::Importance importance_;
   typename Method::Stopping stopping_;
   Identity identity_;
+  SharedSearch shared_;
   SearchOutput output_;
-  CheckpointStore store_;
+  std::optional<CheckpointStore> store_;  // the first process's
   PinnedMemory pinned_;
+  bool opened_ = false;
   BatchLoader loader_;
   std::optional<ResidentDataset> resident_;
   PerSplit<std::unique_ptr<DeviceSorter>> sorters_;
@@ -1052,9 +1188,12 @@ class SearchGraph {
   std::optional<typename Space::Genotype> genotype_;  // none where the importance was not known yet
   bool stopped_ = false;
   bool resumed_ = false;
+  int signal_ = 0;  // the device executor's while the graph runs
   std::optional<Checkpoint> checkpoint_;
 
   // The device executor's.
+  std::optional<GradientSum> gradient_sum_;        // of several processes
+  std::shared_ptr<const RankSum> statistics_sum_;  // with --sync-bn
   std::shared_ptr<Supernet> supernet_;
   std::optional<WeightStep> weight_step_;
   std::optional<Arch> arch_step_;

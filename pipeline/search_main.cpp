@@ -56,21 +56,24 @@ void print_summary(const SearchSummary& summary, const RunOptions& run) {
             << "\ntime           " << format_duration(summary.seconds) << "\nrun directory  " << run.out.value << "\n";
 }
 
-int run_checked(const SearchProgram& program, std::span<const char* const> arguments) {
+int run_checked(const SearchProgram& program, std::span<const char* const> arguments,
+                const std::shared_ptr<Ranks>& ranks) {
   OptionTable& table = *program.table;
   const ProgramFacts& facts = program.facts;
   const std::string name = std::filesystem::path(arguments[0]).filename().string();
   OptionTable::CommandLine asked = table.read_command_line(arguments, facts.recipe, facts.space);
+  std::ostream nowhere(nullptr);
+  std::ostream& out = ranks->writes() ? std::cout : nowhere;
   if (asked.help) {
-    std::cout << table.help(name, "searches the space " + facts.space + " with " + facts.recipe);
+    out << table.help(name, "searches the space " + facts.space + " with " + facts.recipe);
     return 0;
   }
   if (asked.version) {
-    std::cout << name << " " << version_text << "\n";
+    out << name << " " << version_text << "\n";
     return 0;
   }
   if (asked.describe) {
-    std::cout << describe(facts, name) << "\n";
+    out << describe(facts, name) << "\n";
     return 0;
   }
   if (asked.resume) {
@@ -84,13 +87,13 @@ int run_checked(const SearchProgram& program, std::span<const char* const> argum
   const std::string config = table.to_toml(facts.recipe, facts.space) + "\n" + policies_comment(facts);
   if (asked.dry_run) {
     const std::string plan = program.plan();  // first: it may refuse
-    std::cout << config << "\n" << plan;
+    out << config << "\n" << plan;
     return 0;
   }
   const SearchSummary summary =
-      program.search(asked.resume, identity_of(facts, table), config, std::make_shared<Terminal>());
+      program.search(asked.resume, identity_of(facts, table), config, std::make_shared<Terminal>(), ranks);
   if (!summary.finished) return 128 + summary.signal;
-  print_summary(summary, *program.run);
+  if (ranks->writes()) print_summary(summary, *program.run);
   return 0;
 }
 
@@ -117,8 +120,19 @@ std::string describe_steps(const SearchData& data, const RunOptions& run) {
 }
 
 int run_search_program(const SearchProgram& program, std::span<const char* const> arguments) {
+  const std::string name = std::filesystem::path(arguments[0]).filename().string();
   return exit_code_of(
-      std::filesystem::path(arguments[0]).filename().string(), [&] { return run_checked(program, arguments); },
+      name,
+      [&] {
+        const std::shared_ptr<Ranks> ranks = open_ranks(name);
+        if (!ranks->several()) return run_checked(program, arguments, ranks);
+        choose_gpu(*ranks);
+        try {
+          return run_checked(program, arguments, ranks);
+        } catch (...) {
+          fail(*ranks, std::current_exception());
+        }
+      },
       "a smaller --batch-size, --channels or --prefetch needs less");
 }
 

@@ -42,11 +42,12 @@ struct SearchProgram {
   /// The steps of the search as a dry run tells them; opens the data.
   std::function<std::string()> plan;
   std::function<SearchSummary(bool resume, const Identity& identity, const std::string& config,
-                              std::shared_ptr<Terminal>)>
+                              std::shared_ptr<Terminal>, std::shared_ptr<Ranks>)>
       search;
 };
 
-/// Exit code 0; 1 for a failure; 2 for bad input; 128 + n after signal n. Errors are one line on stderr.
+/// Exit code 0; 1 for a failure; 2 for bad input; 128 + n after signal n. Errors are one line on stderr. Of several
+/// processes (`mpirun`, `srun`) the first one speaks, and the failure of one ends all.
 int run_search_program(const SearchProgram& program, std::span<const char* const> arguments);
 
 // The options that all searches have, compiled once.
@@ -92,8 +93,9 @@ int search_main(const std::string& recipe, int argc, char** argv) {
             return describe_steps(SearchGraph<Method>::open_data(options, space), options.run);
           },
       .search =
-          [&](bool resume, const Identity& identity, const std::string& config, std::shared_ptr<Terminal> terminal) {
-            SearchGraph<Method> search(options, resume, identity, config, std::move(terminal));
+          [&](bool resume, const Identity& identity, const std::string& config, std::shared_ptr<Terminal> terminal,
+              std::shared_ptr<Ranks> ranks) {
+            SearchGraph<Method> search(options, resume, identity, config, std::move(terminal), std::move(ranks));
             const auto result = search.run();
             using Space = typename Method::Space;
             return SearchSummary{

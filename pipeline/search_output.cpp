@@ -53,32 +53,42 @@ Json prune_row(const PruneReport& report) {
 
 }  // namespace
 
-SearchOutput::SearchOutput(const RunOptions& options, bool resume, std::shared_ptr<Terminal> terminal)
-    : terminal_(std::move(terminal)),
-      directory_(resume ? RunDirectory::resume(options.out.value) : RunDirectory::create(options.out.value)),
-      log_(make_logger(terminal_, spdlog_level(options.log_level))),
-      progress_(*terminal_) {
-  add_log_file(*log_, directory_.log());
-  if (const auto& holder = directory_.lock().stale_holder()) {
+SearchOutput::SearchOutput(const RunOptions& options, bool resume, std::shared_ptr<Terminal> terminal,
+                           std::shared_ptr<Ranks> ranks)
+    : terminal_(std::move(terminal)), ranks_(std::move(ranks)), progress_(*terminal_) {
+  if (!ranks_->writes()) return;
+  directory_ = resume ? RunDirectory::resume(options.out.value) : RunDirectory::create(options.out.value);
+  log_ = make_logger(terminal_, spdlog_level(options.log_level));
+  add_log_file(*log_, directory_->log());
+  if (const auto& holder = directory_->lock().stale_holder()) {
     log_->warn("{}: {} ended without releasing it", options.out.value, *holder);
   }
+  ranks_->listen({.told = [this](const std::string& line) { warn(line); },
+                  .failed = [this](const std::string& reason) { fail(reason); }});
+}
+
+SearchOutput::~SearchOutput() {
+  ranks_->listen({});
 }
 
 void SearchOutput::begin(std::int64_t completed, std::int64_t images_before) {
+  if (!ranks_->writes()) return;
   images_before_ = images_before;
-  metrics_.emplace(MetricsWriter::resume(directory_.metrics(), completed));
-  events_.emplace(directory_.events(), completed + 1);
+  metrics_.emplace(MetricsWriter::resume(directory_->metrics(), completed));
+  events_.emplace(directory_->events(), completed + 1);
   start_ = epoch_start_ = Clock::now();
 }
 
 void SearchOutput::step(const StepReport& report, const EpochSums& sums, std::int64_t epochs) {
-  std::int64_t images = 0;
-  if (report.train) images += static_cast<std::int64_t>(report.train->ids.size());
-  if (report.val) images += static_cast<std::int64_t>(report.val->ids.size());
-  throughput_.add(images);
+  if (!ranks_->writes()) return;
+  const EpochPlan& plan = *report.plan;
+  const auto index = static_cast<std::size_t>(report.step);
+  std::size_t images = 0;
+  if (report.train) images += plan.train_batches[index].size();
+  if (report.val) images += plan.val_batches[index].ids.size();
+  throughput_.add(static_cast<std::int64_t>(images));
   ++steps_seen_;
   if (!terminal_->live()) return;
-  const EpochPlan& plan = *report.plan;
   // Epochs yet to come are taken to be as long as this one; pruning only makes them shorter.
   const std::int64_t steps_left = (epochs - plan.epoch()) * plan.steps() - report.step - 1;
   const double elapsed = std::chrono::duration<double>(Clock::now() - start_).count();
@@ -96,6 +106,7 @@ void SearchOutput::step(const StepReport& report, const EpochSums& sums, std::in
 }
 
 void SearchOutput::epoch(const EpochRecord& record, const std::string& genotype_json, const std::string& genotype_dot) {
+  if (!ranks_->writes()) return;
   const EpochClose& close = *record.close;
   const EpochReport& report = *record.report;
   const EpochSums& sums = close.sums;
@@ -159,8 +170,8 @@ void SearchOutput::epoch(const EpochRecord& record, const std::string& genotype_
   events_->sync();
 
   if (!report.genotype.empty()) {
-    directory_.write_text("genotype.json", genotype_json);
-    directory_.write_text("genotype.dot", genotype_dot);
+    directory_->write_text("genotype.json", genotype_json);
+    directory_->write_text("genotype.dot", genotype_dot);
   }
   if (record.collapse) collapse(*record.collapse, record.collapsed_before, number);
 
@@ -178,28 +189,44 @@ void SearchOutput::epoch(const EpochRecord& record, const std::string& genotype_
 }
 
 void SearchOutput::info(const std::string& line) {
-  log_->info("{}", line);
+  if (ranks_->writes()) log_->info("{}", line);
 }
 
 void SearchOutput::warn(const std::string& line) {
-  log_->warn("{}", line);
+  if (ranks_->writes()) log_->warn("{}", line);
+}
+
+void SearchOutput::warn_of_own(const std::string& line) {
+  if (ranks_->writes()) return warn(line);
+  ranks_->tell(line);
 }
 
 void SearchOutput::images(const Dataset& dataset, const SampleLists& lists, int compute_threads, int loader_threads) {
+  if (!ranks_->writes()) return;
   log_->info("{} images of {} classes; T {}, V {}; {} threads, {} of them load", dataset.size(), dataset.classes(),
              lists.train.size(), lists.val.size(), compute_threads, loader_threads);
 }
 
+void SearchOutput::processes(const RunOptions& options) {
+  if (!ranks_->writes() || !ranks_->several()) return;
+  log_->info("{} processes, {} of them on this host, share batches of {}; batch norms use the statistics of {}",
+             ranks_->size(), ranks_->local_size(), options.batch_size.value,
+             options.sync_bn ? "the whole batch" : "each process's share");
+}
+
 void SearchOutput::cut(Split split, std::size_t kept, std::size_t before) {
+  if (!ranks_->writes()) return;
   log_->info("{} keeps {} of {} samples", name_of(split), kept, before);
 }
 
 void SearchOutput::pruned(Split split, const PruneReport& report) {
+  if (!ranks_->writes()) return;
   log_->info("pruned {}: {} of {} samples leave, b {:.3f}", name_of(split), report.removed,
              report.removed + static_cast<std::int64_t>(report.kept.size()), report.balance);
 }
 
 void SearchOutput::over_budget(const NetworkCost& derived, const std::optional<NetworkCost>& inside) {
+  if (!ranks_->writes()) return;
   if (inside) {
     log_->info(
         "over budget: the derived network has {} parameters and {} MACs; the best ranked one inside, with {} and {}, "
@@ -221,6 +248,7 @@ void SearchOutput::collapse(const CollapseVerdict& verdict, bool collapsed_befor
 }
 
 void SearchOutput::interrupted(std::int64_t epochs, std::int64_t steps) {
+  if (!ranks_->writes()) return;
   if (steps > 0) {
     log_->info("interrupted in epoch {} after step {}; --resume continues there", epochs + 1, steps);
   } else {
@@ -229,6 +257,7 @@ void SearchOutput::interrupted(std::int64_t epochs, std::int64_t steps) {
 }
 
 void SearchOutput::fail(const std::string& reason) {
+  if (!ranks_->writes()) return;
   progress_.finish();
   spdlog::logger file("flowdarts", log_->sinks().back());
   file.set_error_handler([](const std::string&) {});  // a full disk is most likely what the reason says

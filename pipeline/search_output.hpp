@@ -10,6 +10,7 @@
 #include <flowdarts/spaces/budget.hpp>
 #include <flowdarts/spaces/support/collapse.hpp>
 #include <flowdarts/stages/load/dataset.hpp>
+#include <flowdarts/stages/ranks/ranks.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -43,10 +44,15 @@ struct EpochRecord {
   bool collapsed_before = false;            ///< the genotype before this one
 };
 
+/// Of several processes the first one's writes and shows; those of others do nothing but send it their warnings.
 class SearchOutput {
  public:
   /// Locks the run directory and opens its log.
-  SearchOutput(const RunOptions& options, bool resume, std::shared_ptr<Terminal> terminal);
+  SearchOutput(const RunOptions& options, bool resume, std::shared_ptr<Terminal> terminal,
+               std::shared_ptr<Ranks> ranks = std::make_shared<Ranks>());
+  SearchOutput(const SearchOutput&) = delete;
+  SearchOutput& operator=(const SearchOutput&) = delete;
+  ~SearchOutput();
 
   /// Opens metrics and events. What they say of epochs after the `completed` ones, which this search does again, is
   /// dropped: also where a run was killed before its first checkpoint. images_before: of the first epoch, seen by an
@@ -68,7 +74,10 @@ class SearchOutput {
   // Lines of the log. Compiled once: what a search formats itself, each of its programs would instantiate.
   void info(const std::string& line);
   void warn(const std::string& line);
+  /// A warning about this process alone: the first one hears of it.
+  void warn_of_own(const std::string& line);
   void images(const Dataset& dataset, const SampleLists& lists, int compute_threads, int loader_threads);
+  void processes(const RunOptions& options);
   void cut(Split split, std::size_t kept, std::size_t before);
   /// The derived network's cost is over the budget; `inside`: what took its place costs, or nothing did.
   void over_budget(const NetworkCost& derived, const std::optional<NetworkCost>& inside);
@@ -76,7 +85,8 @@ class SearchOutput {
   /// After so many epochs and, of the next one, steps.
   void interrupted(std::int64_t epochs, std::int64_t steps);
 
-  [[nodiscard]] const RunDirectory& directory() const { return directory_; }
+  /// The first process's alone.
+  [[nodiscard]] const RunDirectory& directory() const { return *directory_; }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -85,7 +95,8 @@ class SearchOutput {
   void collapse(const CollapseVerdict& verdict, bool collapsed_before, std::int64_t epoch);
 
   std::shared_ptr<Terminal> terminal_;
-  RunDirectory directory_;
+  std::shared_ptr<Ranks> ranks_;
+  std::optional<RunDirectory> directory_;
   std::shared_ptr<spdlog::logger> log_;
   std::mutex progress_mutex_;  // steps and epochs are reported by two nodes of the graph
   ProgressLine progress_;

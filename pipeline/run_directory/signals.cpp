@@ -21,25 +21,31 @@ void write_to_stderr(std::string_view text) {
   if (::write(STDERR_FILENO, text.data(), text.size()) < 0) return;
 }
 
-template <bool terminal>
+enum class Says { nothing, a_line, a_line_on_a_terminal };
+
+template <Says says>
 void handle(int signal) {
   const int saved_errno = errno;
   int expected = 0;
   if (!stop_signal.compare_exchange_strong(expected, signal)) ::_exit(128 + signal);
   // On a terminal the live progress line stands where this goes.
-  if (terminal) write_to_stderr("\r\x1b[K");
-  write_to_stderr(signal == SIGINT ? "SIGINT: stopping after this step; a second signal stops at once\n"
-                                   : "SIGTERM: stopping after this step; a second signal stops at once\n");
+  if (says == Says::a_line_on_a_terminal) write_to_stderr("\r\x1b[K");
+  if (says != Says::nothing) {
+    write_to_stderr(signal == SIGINT ? "SIGINT: stopping after this step; a second signal stops at once\n"
+                                     : "SIGTERM: stopping after this step; a second signal stops at once\n");
+  }
   errno = saved_errno;
 }
 
 }  // namespace
 
-StopSignals::StopSignals() {
+StopSignals::StopSignals(bool silent) {
   int expected = unused;
   if (!stop_signal.compare_exchange_strong(expected, 0)) throw std::logic_error("StopSignals: there is one already");
   struct sigaction action {};
-  action.sa_handler = ::isatty(STDERR_FILENO) == 1 ? &handle<true> : &handle<false>;
+  action.sa_handler = &handle<Says::a_line>;
+  if (::isatty(STDERR_FILENO) == 1) action.sa_handler = &handle<Says::a_line_on_a_terminal>;
+  if (silent) action.sa_handler = &handle<Says::nothing>;
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
   ::sigaction(SIGINT, &action, &previous_int_);

@@ -71,6 +71,21 @@ void ErrorHistory::observe(std::span<const std::int64_t> ids, std::span<const fl
   }
 }
 
+void ErrorHistory::merge_epoch(const std::function<void(std::span<double>)>& add_up) {
+  const std::size_t size = state_.ids.size();
+  std::vector<double> values(state_.epoch_sum);
+  values.insert(values.end(), state_.epoch_visits.begin(), state_.epoch_visits.end());
+  add_up(values);
+  std::copy_n(values.begin(), size, state_.epoch_sum.begin());
+  std::transform(values.begin() + static_cast<std::ptrdiff_t>(size), values.end(), state_.epoch_visits.begin(),
+                 [](double visits) { return static_cast<std::uint32_t>(visits); });
+}
+
+void ErrorHistory::forget_epoch() {
+  std::ranges::fill(state_.epoch_sum, 0.0);
+  std::ranges::fill(state_.epoch_visits, 0U);
+}
+
 void ErrorHistory::end_epoch() {
   for (std::size_t i = 0; i < state_.ids.size(); ++i) {
     if (state_.epoch_visits[i] == 0) continue;

@@ -3,6 +3,7 @@
 // over the epochs of the current window.
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -41,6 +42,13 @@ class ErrorHistory {
   /// Adds observations of the current epoch: `errors[i]` is an error of sample `ids[i]`, in any order, repeats allowed.
   /// RunError naming the sample if an id is not of this split or an error is not finite; nothing is added then.
   void observe(std::span<const std::int64_t> ids, std::span<const float> errors);
+
+  /// Adds up what several histories of the same samples have observed in the current epoch, each in a process of its
+  /// own. add_up: replaces values by their sums over the processes.
+  void merge_epoch(const std::function<void(std::span<double>)>& add_up);
+
+  /// Forgets the observations of the current epoch.
+  void forget_epoch();
 
   /// Folds the current epoch's values into the window. Samples not observed in it get no value.
   void end_epoch();

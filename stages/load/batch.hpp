@@ -10,6 +10,12 @@
 
 namespace flowdarts {
 
+/// The part of a batch that a process has, where several share it.
+struct BatchShare {
+  double part = 1;          ///< of the whole batch's gradient; those of all processes add up to 1
+  bool everywhere = false;  ///< each process has the whole batch: there are fewer images than processes
+};
+
 /// One batch to load. (split, epoch, sample id) key the randomness of its augmentation; `index` is its place in the
 /// epoch.
 struct BatchPlan {
@@ -18,6 +24,7 @@ struct BatchPlan {
   std::int64_t index = 0;
   std::vector<std::int64_t> ids = {};
   bool augment = true;  ///< false: the evaluation path
+  BatchShare share = {};
 };
 
 /// What Dataset::read() gave of one sample, or the line that says why it gave nothing.
@@ -40,7 +47,7 @@ struct Batch {
   BatchArray<Crop> crops = {};           ///< [B]; or empty
   BatchArray<std::int64_t> labels = {};  ///< [B]
   int height = 0, width = 0;
-  double share = 1;  ///< the part of the whole batch that this is, where several processes share one
+  BatchShare share = {};
 };
 
 }  // namespace flowdarts

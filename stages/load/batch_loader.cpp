@@ -46,7 +46,8 @@ Batch BatchLoader::decode(const BatchPlan& plan, const EncodedBatch& encoded) co
               .images = BatchArray<float>(plan.ids.size() * image_floats, memory_),
               .labels = BatchArray<std::int64_t>(memory_),
               .height = size,
-              .width = size};
+              .width = size,
+              .share = plan.share};
   batch.ids.reserve(plan.ids.size());
   batch.labels.reserve(plan.ids.size());
   Image scratch;
@@ -85,7 +86,8 @@ Batch BatchLoader::load_crops(const BatchPlan& plan) const {
               .crops = BatchArray<Crop>(memory_),
               .labels = BatchArray<std::int64_t>(memory_),
               .height = size,
-              .width = size};
+              .width = size,
+              .share = plan.share};
   batch.crops.reserve(plan.ids.size());
   batch.labels.reserve(plan.ids.size());
   for (const std::int64_t id : plan.ids) {

@@ -112,7 +112,8 @@ DeviceBatch ResidentDataset::augment(const Batch& batch) const {
     augment_on_cpu(images_, batch, normalised_, exact);
     if (type_ != torch::kFloat) out.copy_(exact);
   }
-  return {std::move(out), copy_to_device(batch.labels.data(), {count}, torch::kLong, images_.device())};
+  return {std::move(out), copy_to_device(batch.labels.data(), {count}, torch::kLong, images_.device()),
+          batch.share.part};
 }
 
 }  // namespace flowdarts

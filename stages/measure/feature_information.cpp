@@ -59,9 +59,18 @@ std::vector<std::vector<double>> feature_information(Supernet& supernet, const s
     }
   }
   for (std::size_t m = 0; m < sums.size(); ++m) {
-    for (std::size_t i = 0; i < sums[m].size(); ++i) {
-      if (!sums[m][i].value.defined()) continue;
-      const double mean = sums[m][i].value.item<double>() / static_cast<double>(sums[m][i].images);
+    std::vector<double> values, images;
+    for (const Sum& sum : sums[m]) {
+      values.push_back(sum.value.defined() ? sum.value.item<double>() : 0.0);
+      images.push_back(static_cast<double>(sum.images));
+    }
+    if (batches.add_up) {
+      batches.add_up(values);
+      batches.add_up(images);
+    }
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (images[i] == 0.0) continue;
+      const double mean = values[i] / images[i];
       result[m][i] = std::isnan(mean) ? infinity : mean;
     }
   }

@@ -7,6 +7,7 @@
 #include <flowdarts/spaces/supernet.hpp>
 #include <flowdarts/stages/weight_step/device_batch.hpp>
 #include <functional>
+#include <span>
 
 namespace flowdarts {
 
@@ -14,6 +15,8 @@ namespace flowdarts {
 struct MeasureBatches {
   std::int64_t count = 0;
   std::function<DeviceBatch(std::int64_t)> load;  ///< of 0 .. count - 1; called in order, once each
+  /// Where several processes share the batches: replaces values by their sums over the processes.
+  std::function<void(std::span<double>)> add_up = {};
 };
 
 /// While it lives, a supernet is measured: batch norms use the batch's own statistics, since running ones are those of

@@ -33,8 +33,8 @@ Removal measure_removal(Supernet& supernet, const std::vector<torch::Tensor>& op
       if (!is_none && host.const_data_ptr<double>()[i] != 0.0) places.push_back({m, i});
     }
   }
-  torch::Tensor sums;  // [1 + places, 2]: of the whole supernet, then without each place
-  std::int64_t images = 0;
+  torch::Tensor sums = torch::zeros({static_cast<std::int64_t>(places.size()) + 1, 2}, torch::kDouble);
+  double images = 0;
   for (std::int64_t b = 0; b < batches.count; ++b) {
     const DeviceBatch batch = batches.load(b);
     if (batch.labels.numel() == 0) continue;
@@ -46,12 +46,17 @@ Removal measure_removal(Supernet& supernet, const std::vector<torch::Tensor>& op
       of_batch.push_back(classify(supernet, batch, weights));
       weights[place.matrix] = whole;
     }
-    const torch::Tensor all = torch::stack(of_batch);
-    sums = sums.defined() ? sums + all : all;
-    images += batch.labels.numel();
+    sums = sums.to(batch.labels.device()) + torch::stack(of_batch);
+    images += static_cast<double>(batch.labels.numel());
+  }
+  // [1 + places, 2]: of the whole supernet, then without each place.
+  sums = sums.to(torch::kCPU).contiguous();
+  if (batches.add_up) {
+    batches.add_up({sums.mutable_data_ptr<double>(), static_cast<std::size_t>(sums.numel())});
+    batches.add_up({&images, 1});
   }
   if (images == 0) throw InputError("removal accuracy: found no image to measure it on, expected at least one");
-  const torch::Tensor means = (sums / static_cast<double>(images)).to(torch::kCPU).contiguous();
+  const torch::Tensor means = sums / images;
   const double* values = means.const_data_ptr<double>();
   Removal removal;
   for (const torch::Tensor& matrix : op_weights) {

@@ -56,7 +56,7 @@ std::vector<double> el2n_scores(const BatchLoader& loader, std::int64_t samples,
   training.lr_min = 0.0;
   training.weight_decay = 5e-4;
   std::vector<double> scores(static_cast<std::size_t>(samples), 0.0);
-  for (std::int64_t run = 0; run < options.runs; ++run) {
+  for (std::int64_t run = options.first_run; run < options.runs; run += options.run_stride) {
     // Every run has its own weights, orders and augmentation.
     const std::uint64_t run_seed = CounterRng(options.seed, Stream::scoring, 0, 0, static_cast<std::uint64_t>(run))();
     ScoringNetwork network(classes);

@@ -55,9 +55,18 @@ double class_balance(std::span<const std::int64_t> counts) {
   return ratios / (classes * (classes - 1) / 2);
 }
 
+SortOrder order_of(const PruneRule& rule) {
+  return rule.criterion == Criterion::low ? SortOrder::ascending : SortOrder::descending;
+}
+
 PruneEvent prune(std::span<const std::int32_t> labels, std::span<const double> scores,
                  std::span<const std::uint8_t> eligible, std::int64_t classes, const PruneRule& rule, Sorter sorter) {
   if (labels.size() != scores.size()) throw std::invalid_argument("prune: as many labels as scores expected");
+  return prune(labels, rank(scores, eligible, order_of(rule), sorter), classes, rule);
+}
+
+PruneEvent prune(std::span<const std::int32_t> labels, std::span<const std::uint32_t> ranking, std::int64_t classes,
+                 const PruneRule& rule) {
   check(rule);
 
   PruneEvent event;
@@ -78,8 +87,6 @@ PruneEvent prune(std::span<const std::int32_t> labels, std::span<const double> s
   }
   event.target = fraction_of(rule.ratio, labels.size());
 
-  const auto ranking =
-      rank(scores, eligible, rule.criterion == Criterion::low ? SortOrder::ascending : SortOrder::descending, sorter);
   std::span<const std::uint32_t> candidates = ranking;
   if (!rule.refill) candidates = candidates.first(std::min(event.target, candidates.size()));
   event.class_removed.resize(event.class_caps.size());

@@ -39,4 +39,11 @@ struct PruneEvent {
                                std::span<const std::uint8_t> eligible, std::int64_t classes, const PruneRule& rule,
                                Sorter sorter = {});
 
+/// The order in which a rule ranks scores, the first to leave first.
+[[nodiscard]] SortOrder order_of(const PruneRule& rule);
+
+/// The same event for a ranking that is known: rank() of the scores in order_of(rule).
+[[nodiscard]] PruneEvent prune(std::span<const std::int32_t> labels, std::span<const std::uint32_t> ranking,
+                               std::int64_t classes, const PruneRule& rule);
+
 }  // namespace flowdarts

@@ -218,6 +218,9 @@ void Watch::give_up(int culprit, const std::string& reason, int exit_code) {
     return;
   }
   if (ending_.exchange(true)) return;
+  // It may have ended with an order to end, which then lies here.
+  std::this_thread::sleep_for(look_every);
+  receive();
   // Nobody is left to tell. The lowest rank that lives says it; the others' silence is not missed.
   if (rank_ == 1) std::cerr << program_ + ": " + name_of(0) + ": " + reason + "\n";
   ::_exit(exit_code);
@@ -248,6 +251,7 @@ void Watch::end_all(int culprit, const std::string& reason, int exit_code) {
   for (int done = 0; done == 0 && Clock::now() < until; std::this_thread::sleep_for(10ms)) {
     MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE);
   }
+  std::this_thread::sleep_for(2 * look_every);  // they see the order before they see this process gone
   ::_exit(exit_code);
 }
 

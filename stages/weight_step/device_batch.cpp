@@ -17,7 +17,7 @@ DeviceBatch to_device(const Batch& batch, const torch::Device& device) {
   const torch::Tensor images = device.is_cpu() ? view(batch.images.data(), sizes, torch::kFloat)
                                                : copy_to_device(batch.images.data(), sizes, torch::kFloat, device);
   return {images.clone(torch::MemoryFormat::ChannelsLast),
-          copy_to_device(batch.labels.data(), {count}, torch::kLong, device), batch.share};
+          copy_to_device(batch.labels.data(), {count}, torch::kLong, device), batch.share.part};
 }
 
 torch::Tensor copy_to_device(const void* data, torch::IntArrayRef sizes, at::ScalarType type,
