@@ -13,8 +13,8 @@ struct Bucket {
 /// The buckets of one backward pass.
 class Buckets {
  public:
-  Buckets(const std::vector<torch::Tensor>& inputs, std::int64_t bucket_bytes, double share, SumBeside& sum)
-      : share_(share), sum_(sum), places_(inputs.size()), there_(inputs.size(), false) {
+  Buckets(const std::vector<torch::Tensor>& inputs, std::int64_t bucket_bytes, SumBeside& sum)
+      : sum_(sum), places_(inputs.size()), there_(inputs.size(), false) {
     // Which input begins a bucket, going backwards through them.
     for (std::size_t last = inputs.size(); last > 0;) {
       std::size_t first = last;
@@ -46,7 +46,7 @@ class Buckets {
     const torch::NoGradGuard no_grad;
     auto& [bucket, place] = places_[input];
     if (gradient.defined()) {
-      at::mul_out(place, gradient, torch::scalar_tensor(share_, place.options().device(torch::kCPU)));
+      place.copy_(gradient);
     } else {
       place.zero_();
     }
@@ -62,7 +62,6 @@ class Buckets {
   }
 
  private:
-  double share_;
   SumBeside& sum_;
   std::vector<Bucket> buckets_;
   std::vector<std::pair<std::size_t, torch::Tensor>> places_;
@@ -97,11 +96,14 @@ GradientSum::GradientSum(std::unique_ptr<SumBeside> sum, std::int64_t bucket_byt
 
 std::vector<torch::Tensor> GradientSum::operator()(const torch::Tensor& loss, const std::vector<torch::Tensor>& inputs,
                                                    double share) const {
-  Buckets buckets(inputs, bucket_bytes_, share, *sum_);
+  Buckets buckets(inputs, bucket_bytes_, *sum_);
   {
     const GradientHooks hooks(inputs, buckets);
-    const std::vector<torch::Tensor> gradients = torch::autograd::grad({loss}, inputs, {}, /*retain_graph=*/false,
-                                                                       /*create_graph=*/false, /*allow_unused=*/true);
+    // The share goes in where the backward pass begins: shared batch statistics add up the processes' gradients on the
+    // way.
+    const std::vector<torch::Tensor> gradients =
+        torch::autograd::grad({loss}, inputs, {torch::full_like(loss, share)}, /*retain_graph=*/false,
+                              /*create_graph=*/false, /*allow_unused=*/true);
     // What the loss does not depend on has met no hook.
     for (std::size_t i = inputs.size(); i-- > 0;) buckets.take(i, gradients[i]);
   }

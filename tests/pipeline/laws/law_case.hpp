@@ -2,16 +2,21 @@
 // Any search behind one plain function, so that the laws are written and compiled once.
 
 #include <cstdint>
+#include <flowdarts/stages/load/fingerprint.hpp>
+#include <flowdarts/stages/ranks/ranks.hpp>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <string>
 #include <vector>
 
 namespace flowdarts::testing {
 
-/// Counts the forward passes of the supernets there are, and raises SIGTERM in one of them.
+/// Counts the forward passes of the supernets there are, remembers what they got of alpha and masks, and raises SIGTERM
+/// in one of them.
 struct PassCounter {
   static constexpr std::size_t never = std::numeric_limits<std::size_t>::max();
+  static inline Fingerprint op_weights;
   static inline std::size_t passes = 0;
   static inline std::size_t interrupt_at = never;
 };
@@ -25,6 +30,8 @@ struct LawRun {
   std::int64_t measure_every = -1;  ///< -1: as the policy has it
   bool resume = false;
   std::size_t interrupt_at = PassCounter::never;
+  bool sync_bn = false;
+  std::shared_ptr<Ranks> ranks = std::make_shared<Ranks>();  ///< who search together
 };
 
 struct LawOutcome {
@@ -32,6 +39,7 @@ struct LawOutcome {
   int signal = 0;
   std::string genotype;
   std::size_t passes = 0;
+  std::uint64_t op_weights = 0;  ///< of all passes
 };
 
 /// By matrix of the supernet, row-major: 1 where an op is there.

@@ -21,12 +21,17 @@ class CountingSupernet : public Supernet {
   explicit CountingSupernet(std::shared_ptr<Supernet> inner) : inner_(register_module("inner", std::move(inner))) {}
   torch::Tensor forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) override {
     if (PassCounter::passes++ == PassCounter::interrupt_at) ::raise(SIGTERM);
+    for (const torch::Tensor& weights : op_weights) {
+      const torch::Tensor host = weights.detach().to(torch::kCPU).contiguous();
+      PassCounter::op_weights.add({static_cast<const std::uint8_t*>(host.const_data_ptr()), host.nbytes()});
+    }
     return inner_->forward(images, op_weights);
   }
   [[nodiscard]] std::vector<ArchShape> arch_shapes() const override { return inner_->arch_shapes(); }
   void set_statistics_updates(bool enabled) override { inner_->set_statistics_updates(enabled); }
   void set_masks(const std::vector<torch::Tensor>& masks) override { inner_->set_masks(masks); }
   void set_skip_dropout(const SkipDropout& dropout) override { inner_->set_skip_dropout(dropout); }
+  void share_statistics(const std::shared_ptr<const RankSum>& sum) override { inner_->share_statistics(sum); }
   void set_output_observer(OutputObserver observer) override { inner_->set_output_observer(std::move(observer)); }
 
  private:
@@ -66,6 +71,7 @@ LawOutcome run_search(const LawRun& how) {
   options.run.threads = 1;
   options.run.loader_threads = how.loader_threads;
   options.run.keep_checkpoints = 1000;
+  options.run.sync_bn = how.sync_bn;
   options.data.dataset = DatasetKind::cifar10;
   options.data.data = how.data;
   LawSpace<Space>::make_small(options);
@@ -91,13 +97,15 @@ LawOutcome run_search(const LawRun& how) {
   if (how.measure_every >= 0) FLOWDARTS_SET_OPTION(options, Importance, every, how.measure_every)
   PassCounter::passes = 0;
   PassCounter::interrupt_at = how.interrupt_at;
+  PassCounter::op_weights = {};
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> nowhere(std::fopen("/dev/null", "we"), &std::fclose);
-  SearchGraph<M> search(options, how.resume, {}, "", std::make_shared<Terminal>(::fileno(nowhere.get())));
+  SearchGraph<M> search(options, how.resume, {}, "", std::make_shared<Terminal>(::fileno(nowhere.get())), how.ranks);
   const auto result = search.run();
   return {.finished = result.finished,
           .signal = result.signal,
           .genotype = result.genotype ? Space::to_text(*result.genotype) : "",
-          .passes = PassCounter::passes};
+          .passes = PassCounter::passes,
+          .op_weights = PassCounter::op_weights.value()};
 }
 
 /// M is a method over Counted<Space>.

@@ -62,6 +62,7 @@ Tensor softmax(const Tensor& input, std::int64_t dim);
 Tensor logsumexp(const Tensor& input, std::int64_t dim);
 Tensor cat(const std::vector<Tensor>& tensors);
 Tensor stack(const std::vector<Tensor>& tensors);
+Tensor zeros_like(const Tensor& like);
 template <class... T>
 Tensor tensor(T&&...);
 
@@ -71,7 +72,9 @@ struct NoGradGuard {
 };
 
 namespace autograd {
-std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs);
+std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs,
+                         const std::vector<Tensor>& grad_outputs = {}, bool retain_graph = false,
+                         bool create_graph = false, bool allow_unused = false);
 }  // namespace autograd
 
 namespace nn {
