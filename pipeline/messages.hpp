@@ -8,6 +8,7 @@
 #include <flowdarts/stages/accumulate/error_history.hpp>
 #include <flowdarts/stages/load/batch.hpp>
 #include <flowdarts/stages/load/sampler.hpp>
+#include <flowdarts/stages/ranks/communicator.hpp>
 #include <memory>
 #include <optional>
 #include <span>
@@ -124,6 +125,7 @@ struct EpochReport {
       eigenvalues;    ///< of the validation Hessian: largest signed, largest magnitude
   bool stop = false;  ///< a stopping policy ends the search here
   double seconds = 0;
+  Communicator::Traffic exchanged;  ///< over MPI by this process's device executor in the epoch
 };
 
 /// Sums over the steps of an epoch so far.

@@ -725,6 +725,9 @@ class SearchGraph {
     }
     report.snapshot = snapshot();
     check_agreement(*plan, report);
+    const Communicator::Traffic traffic = shared_.traffic();
+    report.exchanged = {traffic.messages - traffic_.messages, traffic.bytes - traffic_.bytes};
+    traffic_ = traffic;
     idle_since_ = mark_work(device_);
     return report;
   }
@@ -1192,6 +1195,7 @@ class SearchGraph {
   std::optional<Checkpoint> checkpoint_;
 
   // The device executor's.
+  Communicator::Traffic traffic_;                  // at the end of the last epoch
   std::optional<GradientSum> gradient_sum_;        // of several processes
   std::shared_ptr<const RankSum> statistics_sum_;  // with --sync-bn
   std::shared_ptr<Supernet> supernet_;

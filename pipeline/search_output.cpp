@@ -43,6 +43,11 @@ Json cost_row(const std::optional<NetworkCost>& cost) {
   return {{"params", cost->params}, {"macs", cost->macs}};
 }
 
+Json exchanged_row(const Ranks& ranks, const EpochReport& report) {
+  if (!ranks.several()) return nullptr;
+  return {{"processes", ranks.size()}, {"messages", report.exchanged.messages}, {"bytes", report.exchanged.bytes}};
+}
+
 Json prune_row(const PruneReport& report) {
   return {{"removed", report.removed},
           {"kept", report.kept.size()},
@@ -131,6 +136,7 @@ void SearchOutput::epoch(const EpochRecord& record, const std::string& genotype_
            {"ops_left", ops_left(report.masks)},
            {"pruned", nullptr},
            {"hessian", nullptr},
+           {"exchanged", exchanged_row(*ranks_, report)},
            {"skipped", record.skipped},
            {"images_per_second", images / seconds},
            {"seconds",

@@ -93,6 +93,17 @@ std::vector<std::byte> SharedSearch::from_first(std::span<const std::byte> own) 
   return gather(writes() ? own : std::span<const std::byte>()).front();
 }
 
+Communicator::Traffic SharedSearch::traffic() const {
+  Communicator::Traffic sum;
+  if (!several()) return sum;
+  for (const auto& communicator : {device_, gradients_, statistics_}) {
+    const Communicator::Traffic part = communicator->traffic();
+    sum.messages += part.messages;
+    sum.bytes += part.bytes;
+  }
+  return sum;
+}
+
 void SharedSearch::require_same(const Fingerprints& own, const std::string& when) const {
   if (!several()) return;
   std::vector<std::uint64_t> values;

@@ -54,6 +54,9 @@ class SharedSearch {
   /// The first process's bytes. Collective.
   [[nodiscard]] std::vector<std::byte> from_first(std::span<const std::byte> own) const;
 
+  /// All that this process has exchanged so far, less the accumulate node's part.
+  [[nodiscard]] Communicator::Traffic traffic() const;
+
   /// A name and a hash of each thing that all processes must have alike.
   using Fingerprints = std::vector<std::pair<std::string, std::uint64_t>>;
   /// Throws RunError naming the first difference, the process and `when`. Collective.

@@ -40,7 +40,7 @@ TEST_F(Searches, RecordEveryDocumentedFieldOfEveryEpoch) {
     EXPECT_THAT(keys,
                 ::testing::UnorderedElementsAre("epoch", "lr", "train", "val", "genotype", "true_accuracy", "cost",
                                                 "collapse", "alpha", "op_weights", "importance", "ops_left", "pruned",
-                                                "hessian", "skipped", "images_per_second", "seconds"));
+                                                "hessian", "exchanged", "skipped", "images_per_second", "seconds"));
     EXPECT_EQ(row["epoch"], epoch + 1);
     EXPECT_DOUBLE_EQ(row["lr"].get<double>(), lr[epoch]);
     for (const char* split : {"train", "val"}) {
