@@ -422,6 +422,7 @@ class SearchGraph {
       restore_snapshot(*checkpoint_);
       checkpoint_.reset();
     }
+    traffic_ = shared_.traffic();
     idle_since_ = mark_work(device_);
   }
 
@@ -1195,7 +1196,7 @@ class SearchGraph {
   std::optional<Checkpoint> checkpoint_;
 
   // The device executor's.
-  Communicator::Traffic traffic_;                  // at the end of the last epoch
+  Communicator::Traffic traffic_;                  // before this epoch
   std::optional<GradientSum> gradient_sum_;        // of several processes
   std::shared_ptr<const RankSum> statistics_sum_;  // with --sync-bn
   std::shared_ptr<Supernet> supernet_;

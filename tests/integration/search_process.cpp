@@ -58,7 +58,7 @@ Process::Process(const std::string& program, const Arguments& arguments, const f
   const std::string name = "process-" + std::to_string(++number);
   out_ = scratch / (name + ".out");
   err_ = scratch / (name + ".err");
-  const std::string path = std::string(FLOWDARTS_BIN_DIR "/") + program;
+  const std::string path = fs::path(FLOWDARTS_BIN_DIR) / program;
   std::vector<char*> argv{const_cast<char*>(path.c_str())};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);

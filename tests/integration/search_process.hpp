@@ -46,7 +46,7 @@ struct Outcome {
   [[nodiscard]] std::vector<std::string> complaints() const;
 };
 
-/// A program of this build that has been started.
+/// A program of this build, or any with its whole path, that has been started.
 class Process {
  public:
   /// `file_size_limit`: RLIMIT_FSIZE in bytes; 0: none. stdout and stderr go to files in `scratch`.
@@ -58,6 +58,7 @@ class Process {
   ~Process();
 
   void signal(int number) const { ::kill(pid_, number); }
+  [[nodiscard]] pid_t pid() const { return pid_; }
   [[nodiscard]] bool running();
   /// Looks every fifth of a millisecond until `reached` or the end of the process; true where it was reached first.
   bool wait_until(const std::function<bool()>& reached);
