@@ -594,7 +594,10 @@ class SearchGraph {
 
   StepReport step(StepInput&& input) {
     const std::int64_t epoch = input.plan->epoch();
-    if (input.step == 0) begin_epoch(*input.plan);
+    if (input.step == 0) {
+      traffic_ = shared_.traffic();
+      begin_epoch(*input.plan);
+    }
     const double lr = weight_lr(epoch);  // H1
     StepReport report;
     report.marks.idle = idle_since_;
@@ -728,7 +731,6 @@ class SearchGraph {
     check_agreement(*plan, report);
     const Communicator::Traffic traffic = shared_.traffic();
     report.exchanged = {traffic.messages - traffic_.messages, traffic.bytes - traffic_.bytes};
-    traffic_ = traffic;
     idle_since_ = mark_work(device_);
     return report;
   }
@@ -744,7 +746,7 @@ class SearchGraph {
     };
     for (const auto& [name, bytes] : *report.snapshot) {
       // Those of a share of each batch are the process's own.
-      if (name.starts_with(statistics_name) && !options_.run.sync_bn) continue;
+      if (name.starts_with(statistics_section) && !options_.run.sync_bn) continue;
       add(name, bytes);
     }
     add("genotype", std::as_bytes(std::span(report.genotype)));
@@ -1161,11 +1163,6 @@ class SearchGraph {
     for (const Split split : all_splits) {
       if (state_.histories[split]) state_.histories[split]->forget_epoch();
     }
-  }
-
-  static constexpr std::string_view statistics_name = "statistics";
-  static std::string statistics_of(std::size_t rank) {
-    return std::string(statistics_name) + " of rank " + std::to_string(rank);
   }
 
   Options options_;

@@ -5,9 +5,16 @@
 
 namespace flowdarts {
 
+std::string statistics_of(std::size_t rank) {
+  std::string name = statistics_section;
+  name += " of rank ";
+  name += std::to_string(rank);
+  return name;
+}
+
 void put_tensors(Snapshot& snapshot, const TrainedTensors& trained, const OpMasks& masks) {
   snapshot.emplace_back("weights", tensor_bytes(trained.supernet.parameters()));
-  snapshot.emplace_back("statistics", tensor_bytes(trained.supernet.buffers()));
+  snapshot.emplace_back(statistics_section, tensor_bytes(trained.supernet.buffers()));
   snapshot.emplace_back("momentum", tensor_bytes(trained.sgd.momentum()));
   snapshot.emplace_back("alpha", tensor_bytes(trained.adam.alphas()));
   snapshot.emplace_back("alpha first moment", tensor_bytes(trained.adam.first_moment()));
@@ -30,7 +37,7 @@ void get_tensors(const Checkpoint& checkpoint, const TrainedTensors& trained) {
     restore_tensors(tensors, reader.get_raw(reader.remaining()), std::string("checkpoint section ") + name);
   };
   restore("weights", trained.supernet.parameters());
-  restore("statistics", trained.supernet.buffers());
+  restore(statistics_section, trained.supernet.buffers());
   restore("momentum", trained.sgd.momentum());
   restore("alpha", trained.adam.alphas());
   restore("alpha first moment", trained.adam.first_moment());

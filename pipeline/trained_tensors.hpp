@@ -23,6 +23,10 @@ struct TrainedTensors {
   Adam& adam;
 };
 
+/// The section of the running statistics, and that of those that another process than the first one has.
+inline constexpr const char* statistics_section = "statistics";
+std::string statistics_of(std::size_t rank);
+
 /// As sections of a checkpoint; masks where some op may be gone.
 void put_tensors(Snapshot& snapshot, const TrainedTensors& trained, const OpMasks& masks);
 

@@ -1,6 +1,7 @@
 // Broken data: refused with file and reason, or counted and left out where that was asked for.
 
 #include <flowdarts/pipeline/run_directory/metrics.hpp>
+#include <sstream>
 
 #include "../stages/load/test_images.hpp"
 #include "search_process.hpp"
@@ -52,6 +53,60 @@ TEST_F(BrokenData, ALabelOutOfRangeIsRefused) {
 TEST_F(BrokenData, AMissingFileIsRefused) {
   fs::remove(data_ / "data_batch_5.bin");
   expect_refused(darts, tiny("run"), {(data_ / "data_batch_5.bin").string()});
+}
+
+// The search goes on although their files are gone; without one of the others it does not.
+TEST_F(BrokenData, FilesOfPrunedSamplesAreNeverReadAgain) {
+  const fs::path images = write_jpegs(0), lists = folder_ / "lists";
+  ASSERT_EQ(run("flowdarts", {"data", "split", "--dataset", "folder", "--data", images.string(), "--train", "0.5",
+                              "--val", "0.5", "--seed", "1", "--out", lists.string()})
+                .code,
+            0);
+  const Arguments options = folder_search(images) + Arguments{"--lists",
+                                                              lists.string(),
+                                                              "--epochs",
+                                                              "4",
+                                                              "--keep-checkpoints",
+                                                              "9",
+                                                              "--prune-window",
+                                                              "2",
+                                                              "--prune-ratio-train",
+                                                              "0.3",
+                                                              "--prune-ratio-val",
+                                                              "0.3"};
+  finish(bdp_darts, options);
+  const auto all = checkpoints(folder_ / "run");
+  ASSERT_EQ(all.size(), 4U);
+  const Checkpoint pruned = read_checkpoint(all[1]);
+  const auto go_back = [&] {  // to where the pruning had just been done
+    const auto later = checkpoints(folder_ / "run");
+    for (std::size_t i = 2; i < later.size(); ++i) fs::remove(later[i]);
+  };
+  // A sample's number is its place among the names of the lists, T's before V's.
+  std::vector<fs::path> files;
+  for (const char* list : {"train.txt", "val.txt"}) {
+    std::istringstream names(read(lists / list));
+    for (std::string name; std::getline(names, name);) files.push_back(images / name);
+  }
+  std::vector<bool> left(files.size());
+  for (const char* split : {"samples train", "samples val"}) {
+    for (const std::int64_t id : sample_list(pruned, split)) left[static_cast<std::size_t>(id)] = true;
+  }
+  const auto gone = std::ranges::count(left, false);
+  ASSERT_EQ(gone, 8);  // 0.3 of 16, twice
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    if (!left[i]) fs::remove(files[i]);
+  }
+  go_back();
+  const Outcome outcome = run(bdp_darts, options + Arguments{"--resume"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+
+  const auto kept = static_cast<std::size_t>(std::ranges::find(left, true) - left.begin());
+  fs::remove(files[kept]);
+  go_back();
+  const Outcome refused = run(bdp_darts, options + Arguments{"--resume"});
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.err, ::testing::HasSubstr(files[kept].string()));
 }
 
 TEST_F(BrokenData, AFolderOfJpegsIsSearched) {
