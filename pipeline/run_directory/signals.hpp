@@ -6,7 +6,8 @@
 namespace flowdarts {
 
 /// While it lives, the first SIGINT or SIGTERM writes one line to stderr, unless it is to be silent, and is remembered;
-/// the second ends the process at once with status 128 + its number. At most one at a time: a second object throws std::logic_error.
+/// the second ends the process at once with status 128 + its number. At most one at a time: a second object throws
+/// std::logic_error.
 class StopSignals {
  public:
   explicit StopSignals(bool silent = false);
