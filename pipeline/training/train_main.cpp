@@ -5,6 +5,7 @@
 #include <flowdarts/spaces/support/error.hpp>
 #include <flowdarts/spaces/support/exit_code.hpp>
 #include <flowdarts/spaces/support/version.hpp>
+#include <flowdarts/stages/ranks/launched.hpp>
 
 #include <algorithm>
 #include <filesystem>
@@ -69,6 +70,10 @@ void print_summary(const TrainingSummary& summary, const TrainOptions& options) 
 }
 
 int run_checked(std::span<const char* const> arguments) {
+  if (const int processes = launched_processes(); processes > 1) {
+    throw InputError("started as one of " + std::to_string(processes) +
+                     " processes, expected one: a stand-alone network trains in one process");
+  }
   const std::string name = std::filesystem::path(arguments[0]).filename().string();
   TrainOptions options;
   OptionTable all;

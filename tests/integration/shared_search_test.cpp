@@ -91,6 +91,15 @@ TEST_F(SharedSearches, HelpAndRefusalsAreSaidOnce) {
   EXPECT_FALSE(fs::exists(folder_ / "run"));
 }
 
+TEST_F(SharedSearches, TrainingIsForOneProcess) {
+  const Outcome refused = run("/usr/bin/env", {"OMPI_COMM_WORLD_SIZE=2", FLOWDARTS_BIN_DIR "/flowdarts-train", "--out",
+                                               (folder_ / "run").string()});
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_EQ(refused.err,
+            "flowdarts-train: started as one of 2 processes, expected one: a stand-alone network trains in one "
+            "process\n");
+}
+
 TEST_F(SharedSearches, AnotherNumberOfProcessesGoesOnAndSaysSo) {
   finish_shared(2, darts, tiny("run") + Arguments{"--epochs", "2"});
   fs::remove(checkpoints(folder_ / "run").back());
