@@ -141,8 +141,8 @@ using Load = Batch (BatchLoader::*)(const BatchPlan&) const;
 
 // `threads` workers load one pass over the data set in batches.
 void load_pass(benchmark::State& state, const std::shared_ptr<const Dataset>& dataset, const LoadOptions& options,
-               std::int64_t batch_size, Load load) {
-  const BatchLoader loader(dataset, options, 1, {});
+               std::int64_t batch_size, Load load, BatchForm form = BatchForm::images) {
+  const BatchLoader loader(dataset, options, 1, {}, std::pmr::new_delete_resource(), form);
   const std::int64_t batches = dataset->size() / batch_size;
   std::int64_t epoch = 0;
   for (auto _ : state) {
@@ -173,6 +173,13 @@ void BM_LoadCifarCrops(benchmark::State& state, const std::shared_ptr<const Data
 void BM_LoadJpegFolder(benchmark::State& state, const JpegFolder& folder,
                        const std::shared_ptr<const Dataset>& dataset) {
   load_pass(state, dataset, {}, 8, &BatchLoader::load);
+  state.SetLabel(folder.label());
+}
+
+// What is left for the CPU where a GPU finishes the images.
+void BM_LoadJpegPixels(benchmark::State& state, const JpegFolder& folder,
+                       const std::shared_ptr<const Dataset>& dataset) {
+  load_pass(state, dataset, {}, 8, &BatchLoader::load, BatchForm::pixels);
   state.SetLabel(folder.label());
 }
 
@@ -277,6 +284,7 @@ int main(int argc, char** argv) {
   by_threads(benchmark::RegisterBenchmark("load_cifar", BM_LoadCifar, cifar));
   by_threads(benchmark::RegisterBenchmark("load_cifar_crops", BM_LoadCifarCrops, cifar));
   by_threads(benchmark::RegisterBenchmark("load_jpeg_folder", BM_LoadJpegFolder, std::cref(folder), jpegs));
+  by_threads(benchmark::RegisterBenchmark("load_jpeg_pixels", BM_LoadJpegPixels, std::cref(folder), jpegs));
   const auto slow = std::make_shared<const SlowDisk>(jpegs);
   const auto in_graph = [&](const char* name, const std::shared_ptr<const Dataset>& dataset, Reading reading) {
     benchmark::RegisterBenchmark(name, graph_epoch, std::cref(folder), dataset, reading)

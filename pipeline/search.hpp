@@ -125,7 +125,8 @@ class SearchGraph {
               // What opening the data left out, all processes find.
               if (opened_ || shared_.writes()) output_.warn_of_own("skipped: " + line);
             },
-            device_.is_cuda() ? &pinned_ : std::pmr::new_delete_resource()) {
+            device_.is_cuda() ? &pinned_ : std::pmr::new_delete_resource(),
+            device_.is_cuda() ? BatchForm::pixels : BatchForm::images) {
     opened_ = true;
     warn_of_large_batches();
     if constexpr (provides<typename Method::Shrinking, tags::decays_on_schedule> &&
@@ -379,16 +380,15 @@ class SearchGraph {
   }
 
   /// Before the first step, because it makes the device wait. Images that fit live on the GPU; of others the loaders
-  /// send pixels.
+  /// send pixels, whose colours are changed and normalised there.
   void prepare_gpu() {
     if (const std::string obstacle = ResidentDataset::obstacle(*data_.dataset, loader_.augmentation(), device_);
         obstacle.empty()) {
-      resident_.emplace(*data_.dataset, loader_.augmentation(), device_,
-                        options_.run.precision == Precision::bf16 ? torch::kBFloat16 : torch::kFloat);
+      resident_.emplace(*data_.dataset, loader_.augmentation(), device_, image_type());
       output_.info("the images live on the GPU and are augmented there: " + std::to_string(resident_->bytes() >> 20) +
                    " MiB");
     } else {
-      output_.info("the images are augmented on the CPU, they cannot live on the GPU: " + obstacle);
+      output_.info("the images are cropped on the CPU and finished on the GPU, they cannot live there: " + obstacle);
     }
     if constexpr (PrunesBetweenEpochs<typename Method::DataPruning>) {
       if (!is_available(SortBackend::cuda)) return;
@@ -398,8 +398,12 @@ class SearchGraph {
 
   // ---- On the device executor's thread ----
 
+  [[nodiscard]] at::ScalarType image_type() const {
+    return device_.is_cuda() && options_.run.precision == Precision::bf16 ? torch::kBFloat16 : torch::kFloat;
+  }
+
   [[nodiscard]] DeviceBatch on_device(const Batch& batch) const {
-    return resident_ ? resident_->augment(batch) : to_device(batch, device_);
+    return resident_ ? resident_->augment(batch) : to_device(batch, device_, image_type());
   }
 
   void open_tensors(const Threads& threads) {

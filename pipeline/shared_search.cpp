@@ -66,6 +66,7 @@ void SharedSearch::agree_on(std::span<Batch* const> batches) const {
     }
     if (least == 0.0) {
       batches[b]->ids.clear();
+      batches[b]->crops.clear();
     } else {
       batches[b]->share.part = counts[own + b] / total;
     }

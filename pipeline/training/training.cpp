@@ -109,9 +109,9 @@ class Training {
         identity_(std::move(identity)),
         output_(options.run, resume, std::move(terminal)),
         store_(output_.directory().checkpoints(), static_cast<std::size_t>(options.run.keep_checkpoints.value)),
-        loader_(setup.train, augment_options(options.data), seed(), warn_of("skipped: "), memory()),
+        loader_(setup.train, augment_options(options.data), seed(), warn_of("skipped: "), memory(), form()),
         test_loader_(setup.test, {.padding = 0, .filter = options.data.resize.value}, seed(),
-                     warn_of("skipped of the test images: "), memory()) {
+                     warn_of("skipped of the test images: "), memory(), form()) {
     identity_.emplace_back("data set", std::to_string(setup.train->fingerprint()));
     identity_.emplace_back("test data", std::to_string(setup.test->fingerprint()));
     lists_ = std::make_shared<const SampleLists>(SampleLists{.train = setup.ids, .val = {}});
@@ -170,6 +170,7 @@ class Training {
   [[nodiscard]] std::pmr::memory_resource* memory() {
     return device_.is_cuda() ? static_cast<std::pmr::memory_resource*>(&pinned_) : std::pmr::new_delete_resource();
   }
+  [[nodiscard]] BatchForm form() const { return device_.is_cuda() ? BatchForm::pixels : BatchForm::images; }
   OnCorrupt warn_of(const std::string& what) {
     return [this, what](const std::string& line) { output_.warn(what + line); };
   }

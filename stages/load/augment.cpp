@@ -2,8 +2,9 @@
 #include <cmath>
 #include <flowdarts/spaces/support/error.hpp>
 #include <flowdarts/stages/load/augment.hpp>
-#include <numbers>
+#include <flowdarts/stages/load/pixel_ops.hpp>
 #include <string>
+#include <utility>
 
 namespace flowdarts {
 namespace {
@@ -54,7 +55,7 @@ Region random_resized_crop(int width, int height, CounterRng& rng) {
 }
 
 Augmentation::Augmentation(ImageGeometry geometry, const Normalisation& normalisation, const AugmentOptions& options)
-    : geometry_(geometry), options_(options) {
+    : geometry_(geometry), normalisation_(normalisation), options_(options) {
   const auto check = [&](const char* what, int value) {
     if (value < 0 || value > geometry.size) {
       throw InputError(std::string(what) + " of " + std::to_string(value) + " pixels, expected 0 to " +
@@ -70,43 +71,70 @@ Augmentation::Augmentation(ImageGeometry geometry, const Normalisation& normalis
     scale_.scale[c] = static_cast<float>(1.0 / (255.0 * std));
     scale_.bias[c] = static_cast<float>(-mean / std);
     for (std::size_t value = 0; value < 256; ++value) {
-      normalised_[256 * c + value] = static_cast<float>((static_cast<double>(value) / 255.0 - mean) / std);
+      normalised_[256 * c + value] =
+          normalised_value(static_cast<int>(value), normalisation.mean[c], normalisation.std[c]);
     }
   }
 }
 
 void Augmentation::train(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes,
                          CounterRng rng, Image& scratch, std::span<float> out) const {
-  Crop hole;
-  if (geometry_.fixed) {
-    train_fixed(dataset, sample, bytes, rng, scratch, out, hole);
-  } else {
-    train_resized(dataset, sample, bytes, rng, scratch, out, hole);
-  }
-  if (options_.lighting > 0) add_lighting(rng, out);
-  cut_out(hole, out);
-}
-
-void Augmentation::train_fixed(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes,
-                               CounterRng& rng, Image& scratch, std::span<float> out, Crop& hole) const {
-  dataset.decode(sample, bytes, whole_image, scratch);
-  hole = draw_crop(sample, rng);
-  if (!alters_pixels()) return copy_shifted(scratch, hole, out);
-  const int size = geometry_.size;
-  std::vector<std::uint8_t> pixels(3 * static_cast<std::size_t>(size) * static_cast<std::size_t>(size), 0);
-  std::uint8_t* target = pixels.data();
-  for (int y = 0; y < size; ++y) {
-    for (int x = 0; x < size; ++x, target += 3) {
-      const int from_x = (hole.flip ? size - 1 - x : x) + hole.shift_x, from_y = y + hole.shift_y;
-      if (from_x < 0 || from_x >= size || from_y < 0 || from_y >= size) continue;
-      std::copy_n(scratch.pixels.data() + std::ptrdiff_t{3} * (std::ptrdiff_t{from_y} * size + from_x), 3, target);
+  Crop crop;
+  if (alters_pixels()) {
+    std::vector<std::uint8_t> pixels(out.size());
+    crop = train_pixels(dataset, sample, bytes, rng, scratch, pixels);
+    change_colours(PixelGrid{pixels, geometry_.size, geometry_.size}, crop.colours);
+    const std::size_t plane = out.size() / 3;
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      out[i] = normalised_[256 * (i / plane) + pixels[3 * (i % plane) + i / plane]];
     }
+  } else {
+    if (geometry_.fixed) {
+      dataset.decode(sample, bytes, whole_image, scratch);
+      choose_place(rng, crop);
+      copy_shifted(scratch, crop, out);
+    } else {
+      const auto [across, down, flip] = decode_crop(dataset, sample, bytes, rng, scratch);
+      resize(scratch, across, down, flip, scale_, geometry_.size, geometry_.size, out, options_.filter);
+    }
+    choose_hole(rng, crop);
+    choose_lighting(rng, crop);
   }
-  alter_pixels(pixels, rng, out);
+  light_and_cut_out(crop, out);
 }
 
-void Augmentation::train_resized(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes,
-                                 CounterRng& rng, Image& scratch, std::span<float> out, Crop& hole) const {
+Crop Augmentation::train_pixels(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes,
+                                CounterRng rng, Image& scratch, std::span<std::uint8_t> out) const {
+  const int size = geometry_.size;
+  Crop crop;
+  if (geometry_.fixed) {
+    dataset.decode(sample, bytes, whole_image, scratch);
+    Crop place;
+    choose_place(rng, place);
+    std::uint8_t* target = out.data();
+    for (int y = 0; y < size; ++y) {
+      for (int x = 0; x < size; ++x, target += 3) {
+        std::ranges::copy(cropped_pixel(scratch.pixels.data(), size, place, x, y).values, target);
+      }
+    }
+  } else {
+    const auto [across, down, flip] = decode_crop(dataset, sample, bytes, rng, scratch);
+    resize_pixels(scratch, across, down, flip, size, size, out, options_.filter);
+  }
+  choose_hole(rng, crop);
+  crop.colours = options_.jitter.draw(rng);
+  if (options_.rand_augment.any()) {
+    const PixelGrid grid{out, size, size};
+    change_colours(grid, std::exchange(crop.colours, ColourSteps{}));
+    options_.rand_augment.apply(grid, rng);
+  }
+  choose_lighting(rng, crop);
+  return crop;
+}
+
+Augmentation::Placement Augmentation::decode_crop(const Dataset& dataset, std::int64_t sample,
+                                                  std::span<const std::uint8_t> bytes, CounterRng& rng,
+                                                  Image& scratch) const {
   Region region;
   dataset.decode(
       sample, bytes,
@@ -116,64 +144,28 @@ void Augmentation::train_resized(const Dataset& dataset, std::int64_t sample, st
         return region;
       },
       scratch);
-  const bool flip = rng.below(2) == 1;
-  const ResizeAxis across = crop_axis(region.left, region.width, geometry_.size, scratch.shrink);
-  const ResizeAxis down = crop_axis(region.top, region.height, geometry_.size, scratch.shrink);
-  const ChannelScale scale = alters_pixels() ? ChannelScale{.scale = {1, 1, 1}, .bias = {0, 0, 0}} : scale_;
-  resize(scratch, across, down, flip, scale, geometry_.size, geometry_.size, out, options_.filter);
-  choose_hole(rng, hole);
-  if (!alters_pixels()) return;
-  const std::size_t plane = out.size() / 3;
-  std::vector<std::uint8_t> pixels(out.size());
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    pixels[3 * (i % plane) + i / plane] = static_cast<std::uint8_t>(std::clamp(out[i], 0.0F, 255.0F) + 0.5F);
-  }
-  alter_pixels(pixels, rng, out);
-}
-
-// pixels: size * size of uint8, HWC, after crop and flip; out: what becomes of them, normalised.
-void Augmentation::alter_pixels(std::span<std::uint8_t> pixels, CounterRng& rng, std::span<float> out) const {
-  const PixelGrid grid{pixels, geometry_.size, geometry_.size};
-  options_.jitter.apply(grid, rng);
-  options_.rand_augment.apply(grid, rng);
-  const std::size_t plane = out.size() / 3;
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    const std::size_t channel = i / plane;
-    out[i] = normalised_[256 * channel + pixels[3 * (i % plane) + channel]];
-  }
-}
-
-void Augmentation::add_lighting(CounterRng& rng, std::span<float> out) const {
-  // Principal components of the RGB values, from 0 to 1, of ImageNet's training images.
-  constexpr std::array<double, 3> deviations{0.2175, 0.0188, 0.0045};
-  constexpr std::array<std::array<double, 3>, 3> directions{
-      {{-0.5675, 0.7192, 0.4009}, {-0.5808, -0.0045, -0.8140}, {-0.5836, -0.6948, 0.4203}}};
-  std::array<double, 3> along{};
-  for (std::size_t i = 0; i < 3; ++i) along[i] = options_.lighting * rng.normal() * deviations[i];
-  const std::size_t plane = out.size() / 3;
-  for (std::size_t c = 0; c < 3; ++c) {
-    double shift = 0;
-    for (std::size_t i = 0; i < 3; ++i) shift += directions[c][i] * along[i];
-    const auto normalised = static_cast<float>(shift * 255.0 * static_cast<double>(scale_.scale[c]));
-    for (float& value : out.subspan(c * plane, plane)) value += normalised;
-  }
+  return {.across = crop_axis(region.left, region.width, geometry_.size, scratch.shrink),
+          .down = crop_axis(region.top, region.height, geometry_.size, scratch.shrink),
+          .flip = rng.below(2) == 1};
 }
 
 Crop Augmentation::choose_crop(std::int64_t sample, CounterRng rng) const {
-  return draw_crop(sample, rng);
+  Crop crop{.sample = sample};
+  choose_place(rng, crop);
+  choose_hole(rng, crop);
+  crop.colours = options_.jitter.draw(rng);
+  choose_lighting(rng, crop);
+  return crop;
 }
 
-Crop Augmentation::draw_crop(std::int64_t sample, CounterRng& rng) const {
+void Augmentation::choose_place(CounterRng& rng, Crop& crop) const {
   const auto shift = [&] {
     return static_cast<std::int16_t>(static_cast<int>(rng.below(static_cast<std::uint64_t>(2 * options_.padding + 1))) -
                                      options_.padding);
   };
-  Crop crop{.sample = sample};
   crop.shift_y = shift();
   crop.shift_x = shift();
   crop.flip = rng.below(2) == 1;
-  choose_hole(rng, crop);
-  return crop;
 }
 
 void Augmentation::choose_hole(CounterRng& rng, Crop& crop) const {
@@ -187,14 +179,46 @@ void Augmentation::choose_hole(CounterRng& rng, Crop& crop) const {
   crop.hole_right = static_cast<std::int16_t>(std::min(size, x + half));
 }
 
+void Augmentation::choose_lighting(CounterRng& rng, Crop& crop) const {
+  if (options_.lighting == 0) return;
+  // Principal components of the RGB values, from 0 to 1, of ImageNet's training images.
+  constexpr std::array<double, 3> deviations{0.2175, 0.0188, 0.0045};
+  constexpr std::array<std::array<double, 3>, 3> directions{
+      {{-0.5675, 0.7192, 0.4009}, {-0.5808, -0.0045, -0.8140}, {-0.5836, -0.6948, 0.4203}}};
+  std::array<double, 3> along{};
+  for (std::size_t i = 0; i < 3; ++i) along[i] = options_.lighting * rng.normal() * deviations[i];
+  for (std::size_t c = 0; c < 3; ++c) {
+    double shift = 0;
+    for (std::size_t i = 0; i < 3; ++i) shift += directions[c][i] * along[i];
+    crop.lighting[c] = static_cast<float>(shift * 255.0 * static_cast<double>(scale_.scale[c]));
+  }
+}
+
 void Augmentation::evaluate(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes,
                             Image& scratch, std::span<float> out) const {
   if (geometry_.fixed) {
     dataset.decode(sample, bytes, whole_image, scratch);
     copy_shifted(scratch, {}, out);
-    return;
+  } else {
+    const auto [across, down, flip] = decode_centre(dataset, sample, bytes, scratch);
+    resize(scratch, across, down, flip, scale_, geometry_.size, geometry_.size, out, options_.filter);
   }
-  ResizeAxis horizontal, vertical;
+}
+
+void Augmentation::evaluate_pixels(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes,
+                                   Image& scratch, std::span<std::uint8_t> out) const {
+  if (geometry_.fixed) {
+    dataset.decode(sample, bytes, whole_image, scratch);
+    std::ranges::copy(scratch.pixels, out.begin());
+  } else {
+    const auto [across, down, flip] = decode_centre(dataset, sample, bytes, scratch);
+    resize_pixels(scratch, across, down, flip, geometry_.size, geometry_.size, out, options_.filter);
+  }
+}
+
+Augmentation::Placement Augmentation::decode_centre(const Dataset& dataset, std::int64_t sample,
+                                                    std::span<const std::uint8_t> bytes, Image& scratch) const {
+  Placement placement;
   dataset.decode(
       sample, bytes,
       [&](int width, int height) {
@@ -202,15 +226,15 @@ void Augmentation::evaluate(const Dataset& dataset, std::int64_t sample, std::sp
         const auto scaled = [&](int side, int other) {
           return side <= other ? shorter : static_cast<int>(std::int64_t{shorter} * side / other);
         };
-        horizontal = centre_axis(width, scaled(width, height), geometry_.size);
-        vertical = centre_axis(height, scaled(height, width), geometry_.size);
+        placement.across = centre_axis(width, scaled(width, height), geometry_.size);
+        placement.down = centre_axis(height, scaled(height, width), geometry_.size);
         return whole_image(width, height);
       },
       scratch);
-  resize(scratch, horizontal, vertical, false, scale_, geometry_.size, geometry_.size, out, options_.filter);
+  return placement;
 }
 
-// crop_pixel() of all pixels but the hole's, row by row.
+// augmented_pixel() of all pixels but the hole's, row by row.
 void Augmentation::copy_shifted(const Image& image, const Crop& crop, std::span<float> out) const {
   const int size = geometry_.size, shift_x = crop.shift_x, shift_y = crop.shift_y;
   const auto plane = static_cast<std::ptrdiff_t>(size) * size;
@@ -233,8 +257,12 @@ void Augmentation::copy_shifted(const Image& image, const Crop& crop, std::span<
   }
 }
 
-void Augmentation::cut_out(const Crop& crop, std::span<float> out) const {
+void Augmentation::light_and_cut_out(const Crop& crop, std::span<float> out) const {
   const int size = geometry_.size;
+  const std::size_t plane = out.size() / 3;
+  for (std::size_t c = 0; c < 3 && options_.lighting > 0; ++c) {
+    for (float& value : out.subspan(c * plane, plane)) value += crop.lighting[c];
+  }
   for (int c = 0; c < 3; ++c) {
     for (int y = crop.hole_top; y < crop.hole_bottom; ++y) {
       std::fill_n(out.data() + (std::ptrdiff_t{c} * size + y) * size + crop.hole_left, crop.hole_right - crop.hole_left,

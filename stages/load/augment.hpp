@@ -28,8 +28,8 @@ struct AugmentOptions {
 /// aspect ratio log-uniform in [3/4, 4/3], position uniform; else the centre with the ratio clipped.
 [[nodiscard]] Region random_resized_crop(int width, int height, CounterRng& rng);
 
-/// Turns samples of one data set into float32 planes [3, size, size]. Immutable, safe to use from any number of
-/// threads.
+/// Turns samples of one data set into float32 planes [3, size, size], or into uint8 pixels [size, size, 3] whose
+/// colours are left to a device. Immutable, safe to use from any number of threads.
 class Augmentation {
  public:
   /// Throws InputError if an option is out of range.
@@ -45,12 +45,20 @@ class Augmentation {
   void train(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes, CounterRng rng,
              Image& scratch, std::span<float> out) const;
 
-  /// Whether train() changes colours, so that no crop_pixel() makes its pixels.
-  [[nodiscard]] bool alters_colours() const { return alters_pixels() || options_.lighting > 0; }
+  /// What train() does up to the flip, rounded to 8 bits, and after that what only a CPU does: RandAugment and, before
+  /// it, jitter. Returns what is left of the same random choices: augmented_pixel() of `out` and the result is what
+  /// train() makes; its bits, but that train() rounds the pixels of resized images only where jitter or RandAugment
+  /// follow. `out`: [size, size, 3].
+  Crop train_pixels(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes, CounterRng rng,
+                    Image& scratch, std::span<std::uint8_t> out) const;
 
-  /// What train() chooses for a sample of fixed size: where nothing alters its colours, crop_pixel() of it with
-  /// normalised() are the same bits.
+  /// What train() chooses for a sample of fixed size: augmented_pixel() of it with normalised() are the same bits. For
+  /// augmentations without RandAugment.
   [[nodiscard]] Crop choose_crop(std::int64_t sample, CounterRng rng) const;
+
+  [[nodiscard]] bool has_rand_augment() const { return options_.rand_augment.any(); }
+
+  [[nodiscard]] const Normalisation& normalisation() const { return normalisation_; }
 
   /// What becomes of each value 0 .. 255 of each channel: [3, 256].
   [[nodiscard]] std::span<const float> normalised() const { return normalised_; }
@@ -60,20 +68,30 @@ class Augmentation {
   void evaluate(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes, Image& scratch,
                 std::span<float> out) const;
 
+  /// The same, rounded to 8 bits and not normalised. `out`: [size, size, 3].
+  void evaluate_pixels(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes, Image& scratch,
+                       std::span<std::uint8_t> out) const;
+
  private:
-  [[nodiscard]] Crop draw_crop(std::int64_t sample, CounterRng& rng) const;
+  /// How the pixels of a decoded image that is not of fixed size become the result's.
+  struct Placement {
+    ResizeAxis across, down;
+    bool flip = false;
+  };
+
   [[nodiscard]] bool alters_pixels() const { return options_.jitter.any() || options_.rand_augment.any(); }
-  void train_fixed(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes, CounterRng& rng,
-                   Image& scratch, std::span<float> out, Crop& hole) const;
-  void train_resized(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes, CounterRng& rng,
-                     Image& scratch, std::span<float> out, Crop& hole) const;
-  void alter_pixels(std::span<std::uint8_t> pixels, CounterRng& rng, std::span<float> out) const;
-  void add_lighting(CounterRng& rng, std::span<float> out) const;
+  [[nodiscard]] Placement decode_crop(const Dataset& dataset, std::int64_t sample, std::span<const std::uint8_t> bytes,
+                                      CounterRng& rng, Image& scratch) const;
+  [[nodiscard]] Placement decode_centre(const Dataset& dataset, std::int64_t sample,
+                                        std::span<const std::uint8_t> bytes, Image& scratch) const;
+  void choose_place(CounterRng& rng, Crop& crop) const;
   void choose_hole(CounterRng& rng, Crop& crop) const;
+  void choose_lighting(CounterRng& rng, Crop& crop) const;
   void copy_shifted(const Image& image, const Crop& crop, std::span<float> out) const;
-  void cut_out(const Crop& crop, std::span<float> out) const;
+  void light_and_cut_out(const Crop& crop, std::span<float> out) const;
 
   ImageGeometry geometry_;
+  Normalisation normalisation_;
   AugmentOptions options_;
   ChannelScale scale_{};
   std::array<float, std::size_t{3} * 256> normalised_{};  // a look-up is exact and as fast as the arithmetic

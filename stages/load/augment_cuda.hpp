@@ -1,6 +1,6 @@
 #pragma once
-// Crop, flip, normalisation and cutout of a batch on a GPU, in one kernel. All pointers are to device memory; nothing
-// here waits for the device. No LibTorch here.
+// Crop, flip, changes of colours, normalisation, lighting and cutout of a batch on a GPU, in one kernel. All pointers
+// are to device memory; nothing here waits for the device. No LibTorch here.
 
 #include <flowdarts/spaces/mixed_op/rows.hpp>
 #include <flowdarts/stages/load/crop.hpp>
@@ -10,16 +10,16 @@
 
 namespace flowdarts {
 
-/// A data set's images and what becomes of their values.
+/// Images, and what becomes of their values.
 struct DeviceImages {
   const std::uint8_t* images = nullptr;  ///< [samples, size, size, 3]
-  const float* normalised = nullptr;     ///< [3, 256]
   int size = 0;
+  float mean[3] = {}, std[3] = {};  ///< as Normalisation
 };
 
-/// out [count, size, size, 3], channels-last memory of [count, 3, size, size]: crop_pixel() of every crop's sample. T:
-/// float, the same bits as on a CPU, or mixed_op::Bf16, those rounded to nearest even. Enqueued on `stream` (a
-/// cudaStream_t) of the current device; returns what failed, nothing on success.
+/// out [count, size, size, 3], channels-last memory of [count, 3, size, size]: augmented_pixel() of every crop's
+/// sample. T: float, the same bits as on a CPU, or mixed_op::Bf16, those rounded to nearest even. Enqueued on `stream`
+/// (a cudaStream_t) of the current device; returns what failed, nothing on success.
 template <class T>
 [[nodiscard]] std::string augment_cuda(const DeviceImages& from, const Crop* crops, std::int64_t count, T* out,
                                        void* stream);

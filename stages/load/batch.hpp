@@ -36,17 +36,26 @@ struct EncodedSample {
 /// A sample for each id of a plan, in their order.
 using EncodedBatch = std::vector<EncodedSample>;
 
-/// B samples ready for a network, as pixels or, where those are made on a device, as the crops that it makes. `ids` are
-/// the plan's in their order, without the samples that were skipped as corrupt.
+/// How a loader makes batches.
+enum class BatchForm : std::uint8_t {
+  images,  ///< float32, ready for a network
+  pixels   ///< uint8 and what a device still does with them: a quarter of the bytes, and less work for the CPU
+};
+
+/// B samples: images ready for a network; or pixels and crops, or crops alone of images that live on a device, of which
+/// augmented_pixel() makes them there. `ids` are the plan's in their order, without the samples that were skipped as
+/// corrupt.
 struct Batch {
   Split split = Split::train;
   std::int64_t epoch = 0;
   std::int64_t index = 0;
   std::vector<std::int64_t> ids = {};    ///< [B]
   BatchArray<float> images = {};         ///< [B, 3, height, width], normalised; or empty
-  BatchArray<Crop> crops = {};           ///< [B]; or empty
+  BatchArray<std::uint8_t> pixels = {};  ///< [B, height, width, 3]; or empty
+  BatchArray<Crop> crops = {};           ///< [B], of the pixels; or of the data set's images; or empty
   BatchArray<std::int64_t> labels = {};  ///< [B]
   int height = 0, width = 0;
+  Normalisation normalisation = {};  ///< of the pixels
   BatchShare share = {};
 };
 

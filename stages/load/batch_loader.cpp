@@ -5,12 +5,13 @@
 namespace flowdarts {
 
 BatchLoader::BatchLoader(std::shared_ptr<const Dataset> dataset, const LoadOptions& options, std::uint64_t seed,
-                         OnCorrupt on_corrupt, std::pmr::memory_resource* memory)
+                         OnCorrupt on_corrupt, std::pmr::memory_resource* memory, BatchForm form)
     : dataset_(std::move(dataset)),
       augmentation_(dataset_->geometry(), dataset_->normalisation(), options),
       seed_(seed),
       on_corrupt_(std::move(on_corrupt)),
-      memory_(memory) {
+      memory_(memory),
+      form_(form) {
   if (!on_corrupt_) return;
   for (const std::string& line : dataset_->skipped()) on_corrupt_(line);
 }
@@ -39,30 +40,49 @@ Batch BatchLoader::decode(const BatchPlan& plan, const EncodedBatch& encoded) co
     throw std::invalid_argument("decode: the read samples of the same plan expected");
   }
   const int size = dataset_->geometry().size;
-  const std::size_t image_floats = std::size_t{3} * static_cast<std::size_t>(size) * static_cast<std::size_t>(size);
+  const std::size_t image_values = std::size_t{3} * static_cast<std::size_t>(size) * static_cast<std::size_t>(size);
+  const std::size_t values = plan.ids.size() * image_values;
+  const bool as_pixels = form_ == BatchForm::pixels;
   Batch batch{.split = plan.split,
               .epoch = plan.epoch,
               .index = plan.index,
-              .images = BatchArray<float>(plan.ids.size() * image_floats, memory_),
+              .images = BatchArray<float>(as_pixels ? 0 : values, memory_),
+              .pixels = BatchArray<std::uint8_t>(as_pixels ? values : 0, memory_),
+              .crops = BatchArray<Crop>(memory_),
               .labels = BatchArray<std::int64_t>(memory_),
               .height = size,
               .width = size,
+              .normalisation = augmentation_.normalisation(),
               .share = plan.share};
   batch.ids.reserve(plan.ids.size());
   batch.labels.reserve(plan.ids.size());
+  if (as_pixels) batch.crops.reserve(plan.ids.size());
   Image scratch;
   const EncodedSample nothing;
   for (std::size_t i = 0; i < plan.ids.size(); ++i) {
     const std::int64_t id = plan.ids[i];
     check(id);
-    const std::span out = std::span(batch.images).subspan(batch.ids.size() * image_floats, image_floats);
+    const std::size_t begin = batch.ids.size() * image_values;
     try {
       const auto& [bytes, failure] = reads() ? encoded[i] : nothing;
       if (!failure.empty()) throw InputError(failure);
-      if (plan.augment) {
-        augmentation_.train(*dataset_, id, bytes, rng(plan, id), scratch, out);
+      if (as_pixels) {
+        const std::span out = std::span(batch.pixels).subspan(begin, image_values);
+        Crop crop;
+        if (plan.augment) {
+          crop = augmentation_.train_pixels(*dataset_, id, bytes, rng(plan, id), scratch, out);
+        } else {
+          augmentation_.evaluate_pixels(*dataset_, id, bytes, scratch, out);
+        }
+        crop.sample = static_cast<std::int64_t>(batch.ids.size());
+        batch.crops.push_back(crop);
       } else {
-        augmentation_.evaluate(*dataset_, id, bytes, scratch, out);
+        const std::span out = std::span(batch.images).subspan(begin, image_values);
+        if (plan.augment) {
+          augmentation_.train(*dataset_, id, bytes, rng(plan, id), scratch, out);
+        } else {
+          augmentation_.evaluate(*dataset_, id, bytes, scratch, out);
+        }
       }
     } catch (const InputError& error) {
       if (!dataset_->skip_corrupt()) throw;
@@ -72,7 +92,8 @@ Batch BatchLoader::decode(const BatchPlan& plan, const EncodedBatch& encoded) co
     batch.ids.push_back(id);
     batch.labels.push_back(dataset_->label(id));
   }
-  batch.images.resize(batch.ids.size() * image_floats);
+  batch.images.resize(as_pixels ? 0 : batch.ids.size() * image_values);
+  batch.pixels.resize(as_pixels ? batch.ids.size() * image_values : 0);
   return batch;
 }
 
@@ -87,6 +108,7 @@ Batch BatchLoader::load_crops(const BatchPlan& plan) const {
               .labels = BatchArray<std::int64_t>(memory_),
               .height = size,
               .width = size,
+              .normalisation = augmentation_.normalisation(),
               .share = plan.share};
   batch.crops.reserve(plan.ids.size());
   batch.labels.reserve(plan.ids.size());

@@ -23,9 +23,11 @@ class BatchLoader {
  public:
   /// With dataset->skip_corrupt(), what the data set left out when it was opened is reported at once. `on_corrupt` may
   /// be empty. The arrays of batches come from `memory`, which is asked from any thread and must outlive them. Throws
-  /// InputError if an option is out of range for the data set's images.
+  /// InputError if an option is out of range for the data set's images. Of the two forms the same random choices are
+  /// made; how far they agree: Augmentation::train_pixels().
   BatchLoader(std::shared_ptr<const Dataset> dataset, const LoadOptions& options, std::uint64_t seed,
-              OnCorrupt on_corrupt, std::pmr::memory_resource* memory = std::pmr::new_delete_resource());
+              OnCorrupt on_corrupt, std::pmr::memory_resource* memory = std::pmr::new_delete_resource(),
+              BatchForm form = BatchForm::images);
 
   /// Whether decode() needs what read() gives: not for a data set in memory.
   [[nodiscard]] bool reads() const { return !dataset_->in_memory(); }
@@ -61,6 +63,7 @@ class BatchLoader {
   std::uint64_t seed_;
   OnCorrupt on_corrupt_;
   std::pmr::memory_resource* memory_;
+  BatchForm form_;
   mutable std::mutex mutex_;  // guards skipped_ and calls of on_corrupt_
   mutable std::unordered_set<std::int64_t> skipped_;
 };

@@ -18,17 +18,22 @@ void ColourJitter::check() const {
   refuse_unless(hue >= 0 && hue <= 0.5, "hue", hue, "0 to 0.5");
 }
 
-void ColourJitter::apply(PixelGrid image, CounterRng& rng) const {
-  if (!any()) return;
+ColourSteps ColourJitter::draw(CounterRng& rng) const {
+  ColourSteps colours;
+  if (!any()) return colours;
   std::array<int, 4> order{0, 1, 2, 3};
   rng.shuffle(std::span<int>(order));
+  const auto add = [&](ColourOp op, double amount) {
+    colours.steps[colours.count++] = {op, static_cast<float>(amount)};
+  };
   const auto factor = [&](double amount) { return rng.uniform(std::max(0.0, 1.0 - amount), 1.0 + amount); };
   for (const int step : order) {
-    if (step == 0 && brightness > 0) flowdarts::brightness(image, factor(brightness));
-    if (step == 1 && contrast > 0) flowdarts::contrast(image, factor(contrast));
-    if (step == 2 && saturation > 0) flowdarts::saturation(image, factor(saturation));
-    if (step == 3 && hue > 0) shift_hue(image, rng.uniform(-hue, hue));
+    if (step == 0 && brightness > 0) add(ColourOp::brightness, factor(brightness));
+    if (step == 1 && contrast > 0) add(ColourOp::contrast, factor(contrast));
+    if (step == 2 && saturation > 0) add(ColourOp::saturation, factor(saturation));
+    if (step == 3 && hue > 0) add(ColourOp::hue, hue_steps(rng.uniform(-hue, hue)));
   }
+  return colours;
 }
 
 }  // namespace flowdarts

@@ -2,7 +2,7 @@
 // Random brightness, contrast, saturation and hue, as torchvision's ColorJitter on Pillow images.
 
 #include <flowdarts/spaces/support/random.hpp>
-#include <flowdarts/stages/load/pixel_ops.hpp>
+#include <flowdarts/stages/load/colour_ops.hpp>
 
 namespace flowdarts {
 
@@ -15,7 +15,7 @@ struct ColourJitter {
   [[nodiscard]] bool any() const { return brightness > 0 || contrast > 0 || saturation > 0 || hue > 0; }
   /// Throws InputError for an amount out of its range.
   void check() const;
-  void apply(PixelGrid image, CounterRng& rng) const;
+  [[nodiscard]] ColourSteps draw(CounterRng& rng) const;
 };
 
 }  // namespace flowdarts

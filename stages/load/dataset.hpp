@@ -1,10 +1,10 @@
 #pragma once
 // What a data set is to the search, and the one function that opens each kind.
 
-#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <flowdarts/stages/load/image.hpp>
+#include <flowdarts/stages/load/normalisation.hpp>
 #include <flowdarts/stages/load/split.hpp>
 #include <memory>
 #include <optional>
@@ -13,12 +13,6 @@
 #include <vector>
 
 namespace flowdarts {
-
-/// Pixels become (value / 255 - mean) / std, channels in the order red, green, blue.
-struct Normalisation {
-  std::array<float, 3> mean;
-  std::array<float, 3> std;
-};
 
 /// The side of the square images that a data set feeds to a network. `fixed`: every image has exactly this size and is
 /// augmented by padding and cropping; otherwise sizes vary and images are resized to it.

@@ -11,17 +11,6 @@ namespace {
 
 using Table = std::array<std::uint8_t, 256>;
 
-/// From `zero` (factor 0) to `value` (factor 1) and beyond, cut off at the range's ends.
-std::uint8_t blend(int zero, int value, float factor) {
-  const float mixed = static_cast<float>(zero) + factor * static_cast<float>(value - zero);
-  return static_cast<std::uint8_t>(std::clamp(mixed, 0.0F, 255.0F));
-}
-
-/// The luma of ITU-R 601-2.
-int grey_of(const std::uint8_t* pixel) {
-  return (pixel[0] * 19595 + pixel[1] * 38470 + pixel[2] * 7471 + 0x8000) >> 16;
-}
-
 void look_up(PixelGrid image, std::size_t channel, const Table& table) {
   for (std::size_t i = channel; i < image.pixels.size(); i += 3) image.pixels[i] = table[image.pixels[i]];
 }
@@ -59,44 +48,8 @@ void transform(PixelGrid image, const Affine& from) {
   }
 }
 
-struct Hsv {
-  int hue, saturation, value;  // 0 .. 255
-};
-
-Hsv to_hsv(const std::uint8_t* rgb) {
-  const auto [low, high] = std::minmax({rgb[0], rgb[1], rgb[2]});
-  if (low == high) return {0, 0, high};
-  const auto range = static_cast<float>(high - low);
-  const auto below = [&](std::size_t channel) { return static_cast<float>(high - rgb[channel]) / range; };
-  float sixths = 0;
-  if (rgb[0] == high) {
-    sixths = below(2) - below(1);
-  } else if (rgb[1] == high) {
-    sixths = 2 + below(0) - below(2);
-  } else {
-    sixths = 4 + below(1) - below(0);
-  }
-  const double hue = std::fmod(static_cast<double>(sixths) / 6.0 + 1.0, 1.0);
-  return {static_cast<int>(hue * 255.0),
-          static_cast<int>(static_cast<double>(range / static_cast<float>(high)) * 255.0), high};
-}
-
-void to_rgb(const Hsv& hsv, std::uint8_t* rgb) {
-  const double sixths = hsv.hue * 6.0 / 255.0;
-  const int sector = static_cast<int>(std::floor(sixths));
-  const double into = sixths - sector, saturation = hsv.saturation / 255.0;
-  const auto scaled = [&](double part) {
-    return static_cast<std::uint8_t>(std::clamp(std::round(hsv.value * (1.0 - saturation * part)), 0.0, 255.0));
-  };
-  const auto v = static_cast<std::uint8_t>(hsv.value);
-  const std::uint8_t least = scaled(1.0), falling = scaled(into), rising = scaled(1.0 - into);
-  const std::array<std::array<std::uint8_t, 3>, 6> sectors{{{v, rising, least},
-                                                            {falling, v, least},
-                                                            {least, v, rising},
-                                                            {least, falling, v},
-                                                            {rising, least, v},
-                                                            {v, least, falling}}};
-  std::ranges::copy(sectors[static_cast<std::size_t>(sector % 6)], rgb);
+void turn_hue(PixelGrid image, int steps) {
+  for (std::size_t i = 0; i < image.pixels.size(); i += 3) shift_hue(image.pixels.data() + i, steps);
 }
 
 }  // namespace
@@ -112,8 +65,7 @@ void brightness(PixelGrid image, double factor) {
 void contrast(PixelGrid image, double factor) {
   std::int64_t sum = 0;
   for (std::size_t i = 0; i < image.pixels.size(); i += 3) sum += grey_of(image.pixels.data() + i);
-  const auto count = static_cast<double>(image.pixels.size() / 3);
-  const int mean = static_cast<int>(static_cast<double>(sum) / count + 0.5);
+  const int mean = mean_of_greys(sum, static_cast<std::int64_t>(image.pixels.size() / 3));
   Table table{};
   for (int value = 0; value < 256; ++value) {
     table[static_cast<std::size_t>(value)] = blend(mean, value, static_cast<float>(factor));
@@ -150,11 +102,25 @@ void sharpness(PixelGrid image, double factor) {
 }
 
 void shift_hue(PixelGrid image, double part) {
-  const int shift = static_cast<int>(part * 255.0);
-  for (std::size_t i = 0; i < image.pixels.size(); i += 3) {
-    Hsv hsv = to_hsv(image.pixels.data() + i);
-    hsv.hue = (hsv.hue + shift) & 255;
-    to_rgb(hsv, image.pixels.data() + i);
+  turn_hue(image, hue_steps(part));
+}
+
+void change_colours(PixelGrid image, const ColourSteps& colours) {
+  for (const auto& [op, amount] : std::span(colours.steps).first(static_cast<std::size_t>(colours.count))) {
+    switch (op) {
+      case ColourOp::brightness:
+        brightness(image, amount);
+        break;
+      case ColourOp::contrast:
+        contrast(image, amount);
+        break;
+      case ColourOp::saturation:
+        saturation(image, amount);
+        break;
+      case ColourOp::hue:
+        turn_hue(image, static_cast<int>(amount));
+        break;
+    }
   }
 }
 

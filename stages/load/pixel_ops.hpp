@@ -3,6 +3,7 @@
 // recipes written for it mean the same here.
 
 #include <cstdint>
+#include <flowdarts/stages/load/colour_ops.hpp>
 #include <span>
 
 namespace flowdarts {
@@ -21,6 +22,9 @@ void sharpness(PixelGrid image, double factor);   ///< with the image smoothed b
 
 /// Shifts the hue of every pixel by part of the colour circle, in [-1/2, 1/2] (torchvision's adjust_hue).
 void shift_hue(PixelGrid image, double part);
+
+/// One step after the other: the bits of change_colours() of every pixel (colour_ops.hpp).
+void change_colours(PixelGrid image, const ColourSteps& colours);
 
 // ImageOps.
 void posterize(PixelGrid image, int bits);      ///< keeps the upper bits of every value; 0 to 8

@@ -1,12 +1,10 @@
 #include <algorithm>
 #include <cstring>
+#include <flowdarts/stages/load/augment_on_device.hpp>
 #include <flowdarts/stages/load/resident_dataset.hpp>
 #ifdef FLOWDARTS_CUDA
 #include <c10/cuda/CUDAGuard.h>
-#include <c10/cuda/CUDAStream.h>
 #include <cuda_runtime_api.h>
-
-#include <flowdarts/stages/load/augment_cuda.hpp>
 #endif
 
 namespace flowdarts {
@@ -16,48 +14,13 @@ std::int64_t image_bytes(const Dataset& dataset) {
   return std::int64_t{3} * dataset.geometry().size * dataset.geometry().size;
 }
 
-void augment_on_cpu(const torch::Tensor& images, const Batch& batch, const torch::Tensor& normalised,
-                    const torch::Tensor& out) {
-  const std::int64_t bytes = images.stride(0);
-  auto* target = out.mutable_data_ptr<float>();
-  for (const Crop& crop : batch.crops) {
-    const std::uint8_t* image = images.const_data_ptr<std::uint8_t>() + crop.sample * bytes;
-    for (int y = 0; y < batch.height; ++y) {
-      for (int x = 0; x < batch.width; ++x, target += 3) {
-        float rgb[3];
-        crop_pixel(image, batch.width, crop, normalised.const_data_ptr<float>(), x, y, rgb);
-        std::memcpy(target, rgb, sizeof(rgb));
-      }
-    }
-  }
-}
-
-#ifdef FLOWDARTS_CUDA
-void augment_on_gpu(const torch::Tensor& images, const Batch& batch, const torch::Tensor& normalised,
-                    const torch::Tensor& out) {
-  const torch::Device device = images.device();
-  const c10::cuda::CUDAGuard guard(device);
-  const auto count = static_cast<std::int64_t>(batch.crops.size());
-  const torch::Tensor crops =
-      copy_to_device(batch.crops.data(), {count * std::int64_t{sizeof(Crop)}}, torch::kByte, device);
-  const DeviceImages from{images.const_data_ptr<std::uint8_t>(), normalised.const_data_ptr<float>(), batch.width};
-  const auto* first = static_cast<const Crop*>(crops.const_data_ptr());
-  void* stream = c10::cuda::getCurrentCUDAStream(device.index()).stream();
-  const std::string failure =
-      out.scalar_type() == torch::kBFloat16
-          ? augment_cuda(from, first, count, static_cast<mixed_op::Bf16*>(out.mutable_data_ptr()), stream)
-          : augment_cuda(from, first, count, out.mutable_data_ptr<float>(), stream);
-  TORCH_CHECK(failure.empty(), failure);
-}
-#endif
-
 }  // namespace
 
 std::string ResidentDataset::obstacle(const Dataset& dataset, const Augmentation& augmentation,
                                       const torch::Device& device) {
   if (!dataset.geometry().fixed) return "their sizes vary";
   if (!dataset.in_memory()) return "they are in files of their own";
-  if (augmentation.alters_colours()) return "their colours are altered";
+  if (augmentation.has_rand_augment()) return "RandAugment changes them on the CPU";
   if (device.is_cpu()) return {};
 #ifdef FLOWDARTS_CUDA
   const c10::cuda::CUDAGuard guard(device);
@@ -94,26 +57,15 @@ ResidentDataset::ResidentDataset(const Dataset& dataset, const Augmentation& aug
     }
     images_.narrow(0, begin, count).copy_(host);
   }
-  normalised_ = copy_to_device(augmentation.normalised().data(), {3, 256}, torch::kFloat, device);
 }
 
 DeviceBatch ResidentDataset::augment(const Batch& batch) const {
   const auto count = static_cast<std::int64_t>(batch.crops.size());
-  TORCH_CHECK(batch.crops.size() == batch.ids.size() && batch.width == images_.size(2),
+  TORCH_CHECK(batch.crops.size() == batch.ids.size() && batch.pixels.empty() && batch.width == images_.size(2),
               "resident data set: expected the crops of ", batch.ids.size(), " images of ", images_.size(2),
               " pixels a side, found ", count, " of ", batch.width);
-  torch::Tensor out = torch::empty({count, 3, batch.height, batch.width}, images_.options().dtype(type_),
-                                   torch::MemoryFormat::ChannelsLast);
-#ifdef FLOWDARTS_CUDA
-  if (images_.is_cuda()) augment_on_gpu(images_, batch, normalised_, out);
-#endif
-  if (images_.is_cpu()) {
-    const torch::Tensor exact = type_ == torch::kFloat ? out : torch::empty_like(out, torch::kFloat);
-    augment_on_cpu(images_, batch, normalised_, exact);
-    if (type_ != torch::kFloat) out.copy_(exact);
-  }
-  return {std::move(out), copy_to_device(batch.labels.data(), {count}, torch::kLong, images_.device()),
-          batch.share.part};
+  return {augment_on_device(images_, batch.crops, batch.normalisation, type_),
+          copy_to_device(batch.labels.data(), {count}, torch::kLong, images_.device()), batch.share.part};
 }
 
 }  // namespace flowdarts

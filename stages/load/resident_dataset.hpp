@@ -13,12 +13,13 @@
 namespace flowdarts {
 
 /// All images of a data set as uint8 in the memory of a device. Loaders send it what they have chosen
-/// (BatchLoader::load_crops()) instead of pixels; one kernel a batch crops, flips, normalises and cuts out. In float32
-/// the images are bit for bit those that BatchLoader::load() and to_device() make.
+/// (BatchLoader::load_crops()) instead of pixels; one kernel a batch makes images of that (augment_on_device()). In
+/// float32 they are bit for bit those that BatchLoader::load() and to_device() make.
 class ResidentDataset {
  public:
   /// Why a data set cannot live on a device; empty where it can. Its images must have one size and be in memory
-  /// already, keep their colours, and on a GPU take at most half of the memory that is free: activations need the rest.
+  /// already, undergo no RandAugment, and on a GPU take at most half of the memory that is free: activations need the
+  /// rest.
   [[nodiscard]] static std::string obstacle(const Dataset& dataset, const Augmentation& augmentation,
                                             const torch::Device& device);
 
@@ -34,8 +35,7 @@ class ResidentDataset {
   [[nodiscard]] std::int64_t bytes() const { return images_.numel(); }
 
  private:
-  torch::Tensor images_;      // uint8 [samples, size, size, 3]
-  torch::Tensor normalised_;  // float32 [3, 256]
+  torch::Tensor images_;  // uint8 [samples, size, size, 3]
   at::ScalarType type_;
 };
 

@@ -69,10 +69,10 @@ Lanes weigh_pixels(const float* pixel, std::span<const float> weights) {
   return sum;
 }
 
-}  // namespace
-
-void resize(const Image& image, const ResizeAxis& horizontal, const ResizeAxis& vertical, bool flip,
-            const ChannelScale& scale, int width, int height, std::span<float> out, ResizeFilter filter) {
+// store(y, x, lanes) takes the result's pixels, row by row from the left; end_row(y) follows each row.
+template <class Store, class EndRow>
+void resize_into(const Image& image, const ResizeAxis& horizontal, const ResizeAxis& vertical, bool flip, int width,
+                 int height, ResizeFilter filter, const Store& store, const EndRow& end_row) {
   const Taps across = make_taps(horizontal, width, image.left, filter);
   const Taps down = make_taps(vertical, height, image.top, filter);
   // Rows first: they are contiguous, and one row of sums then stays in the cache.
@@ -81,20 +81,45 @@ void resize(const Image& image, const ResizeAxis& horizontal, const ResizeAxis& 
   const std::size_t row_floats = 3 * (right - left);
   std::vector<float> row(row_floats + 1);  // weigh_pixels reads one float past the last pixel
   const auto columns = static_cast<std::size_t>(width), rows = static_cast<std::size_t>(height);
-  const std::size_t plane = columns * rows, source_stride = 3 * static_cast<std::size_t>(image.width);
-  const std::ptrdiff_t direction = flip ? -1 : 1;
+  const std::size_t source_stride = 3 * static_cast<std::size_t>(image.width);
   for (std::size_t y = 0; y < rows; ++y) {
     weigh_rows(image.pixels.data() + static_cast<std::size_t>(down.first[y]) * source_stride + 3 * left, source_stride,
                down.at(y), std::span(row).first(row_floats));
-    float* target = out.data() + y * columns + (flip ? columns - 1 : 0);
-    for (std::size_t x = 0; x < columns; ++x, target += direction) {
-      const Lanes pixel =
-          weigh_pixels(row.data() + 3 * (static_cast<std::size_t>(across.first[x]) - left), across.at(x));
-      target[0] = pixel[0] * scale.scale[0] + scale.bias[0];
-      target[plane] = pixel[1] * scale.scale[1] + scale.bias[1];
-      target[2 * plane] = pixel[2] * scale.scale[2] + scale.bias[2];
+    for (std::size_t place = 0; place < columns; ++place) {
+      const std::size_t x = flip ? columns - 1 - place : place;
+      store(y, place, weigh_pixels(row.data() + 3 * (static_cast<std::size_t>(across.first[x]) - left), across.at(x)));
     }
+    end_row(y);
   }
+}
+
+}  // namespace
+
+void resize(const Image& image, const ResizeAxis& horizontal, const ResizeAxis& vertical, bool flip,
+            const ChannelScale& scale, int width, int height, std::span<float> out, ResizeFilter filter) {
+  float* target = out.data();
+  const std::size_t plane = out.size() / 3, columns = static_cast<std::size_t>(width);
+  resize_into(
+      image, horizontal, vertical, flip, width, height, filter,
+      [=](std::size_t y, std::size_t x, const Lanes& lanes) {
+        float* pixel = target + y * columns + x;
+        pixel[0] = lanes[0] * scale.scale[0] + scale.bias[0];
+        pixel[plane] = lanes[1] * scale.scale[1] + scale.bias[1];
+        pixel[2 * plane] = lanes[2] * scale.scale[2] + scale.bias[2];
+      },
+      [](std::size_t) {});
+}
+
+void resize_pixels(const Image& image, const ResizeAxis& horizontal, const ResizeAxis& vertical, bool flip, int width,
+                   int height, std::span<std::uint8_t> out, ResizeFilter filter) {
+  const std::size_t row_values = 3 * static_cast<std::size_t>(width);
+  std::vector<float> values(row_values + 1);  // all four lanes of a pixel are stored; the next one's cover the fourth
+  resize_into(
+      image, horizontal, vertical, flip, width, height, filter,
+      [to = values.data()](std::size_t, std::size_t x, const Lanes& lanes) {
+        std::memcpy(to + 3 * x, &lanes, sizeof lanes);
+      },
+      [&](std::size_t y) { round_to_bytes(std::span(values).first(row_values), out.data() + y * row_values); });
 }
 
 }  // namespace flowdarts

@@ -43,4 +43,8 @@ void resize(const Image& image, const ResizeAxis& horizontal, const ResizeAxis& 
             const ChannelScale& scale, int width, int height, std::span<float> out,
             ResizeFilter filter = ResizeFilter::bilinear);
 
+/// The same as uint8 pixels [height, width, 3]: not normalised, cut off at 0 and 255 and rounded.
+void resize_pixels(const Image& image, const ResizeAxis& horizontal, const ResizeAxis& vertical, bool flip, int width,
+                   int height, std::span<std::uint8_t> out, ResizeFilter filter = ResizeFilter::bilinear);
+
 }  // namespace flowdarts

@@ -38,6 +38,20 @@ void weigh_rows(const std::uint8_t* rows, std::size_t stride, std::span<const fl
   }
 }
 
+void round_to_bytes(std::span<const float> values, std::uint8_t* bytes) {
+  const hn::ScalableTag<float> d;
+  const hn::Rebind<std::int32_t, decltype(d)> wide;
+  const hn::Rebind<std::uint8_t, decltype(d)> narrow;
+  const auto zero = hn::Zero(d), most = hn::Set(d, 255.0F), half = hn::Set(d, 0.5F);
+  const auto round = [&](auto value) HWY_ATTR {
+    return hn::DemoteTo(narrow, hn::ConvertTo(wide, hn::Add(hn::Min(hn::Max(value, zero), most), half)));
+  };
+  const std::size_t lanes = hn::Lanes(d), count = values.size();
+  std::size_t i = 0;
+  for (; i + lanes <= count; i += lanes) hn::StoreU(round(hn::LoadU(d, values.data() + i)), narrow, bytes + i);
+  if (i < count) hn::StoreN(round(hn::LoadN(d, values.data() + i, count - i)), narrow, bytes + i, count - i);
+}
+
 }  // namespace
 }  // namespace flowdarts::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -49,6 +63,12 @@ HWY_EXPORT(weigh_rows);
 
 void weigh_rows(const std::uint8_t* rows, std::size_t stride, std::span<const float> weights, std::span<float> sums) {
   HWY_DYNAMIC_DISPATCH(weigh_rows)(rows, stride, weights, sums);
+}
+
+HWY_EXPORT(round_to_bytes);
+
+void round_to_bytes(std::span<const float> values, std::uint8_t* bytes) {
+  HWY_DYNAMIC_DISPATCH(round_to_bytes)(values, bytes);
 }
 
 }  // namespace flowdarts

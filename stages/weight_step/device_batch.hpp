@@ -14,9 +14,10 @@ struct DeviceBatch {
   double share = 1;
 };
 
-/// Copies a loaded batch's pixels, as float32, and labels. The batch may go as soon as this returns. Out of pinned
-/// memory (PinnedMemory) to a GPU nothing waits for the copy.
-DeviceBatch to_device(const Batch& batch, const torch::Device& device);
+/// Copies a loaded batch's images and labels; of BatchForm::pixels the images are made on the device
+/// (augment_on_device()). type: of the images, kFloat or kBFloat16. The batch may go as soon as this returns. Out of
+/// pinned memory (PinnedMemory) to a GPU nothing waits for the copy.
+DeviceBatch to_device(const Batch& batch, const torch::Device& device, at::ScalarType type = torch::kFloat);
 
 /// A copy, on the device, of `sizes` elements of `type` in the memory of the host; the same holds for it.
 torch::Tensor copy_to_device(const void* data, torch::IntArrayRef sizes, at::ScalarType type,

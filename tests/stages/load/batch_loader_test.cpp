@@ -141,8 +141,8 @@ TEST(BatchLoader, CropsAreThoseOfTheSameBatch) {
       for (std::size_t c = 0; c < 3; ++c) {
         for (int i = 0; i < size * size; ++i, ++expected) {
           float rgb[3];
-          crop_pixel(image.pixels.data(), size, crop, loader.augmentation().normalised().data(), i % size, i / size,
-                     rgb);
+          augmented_pixel(image.pixels.data(), size, crop, 0, loader.augmentation().normalised().data(), i % size,
+                          i / size, rgb);
           ASSERT_EQ(rgb[c], *expected);
         }
       }

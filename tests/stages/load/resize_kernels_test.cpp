@@ -2,6 +2,7 @@
 
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <flowdarts/spaces/support/random.hpp>
 #include <flowdarts/stages/load/resize_kernels.hpp>
@@ -39,6 +40,27 @@ TEST(WeighRows, MakesTheSameBitsOnEveryInstructionSet) {
         weigh_rows(rows.data(), count, weights, sums);
         EXPECT_EQ(sums, expected) << hwy::TargetName(left & -left) << ", " << count << " values of " << taps << " rows";
       }
+    }
+  }
+}
+
+TEST(RoundToBytes, RoundsAndCutsOffOnEveryInstructionSet) {
+  const Targets restore;
+  const std::int64_t targets = hwy::SupportedTargets();
+  std::vector<float> values{-1e9F, -0.6F, -0.0F, 0.49F, 0.5F, 1.49F, 254.49F, 254.5F, 255.4F, 255.6F, 1e9F};
+  std::vector<std::uint8_t> expected{0, 0, 0, 0, 1, 1, 254, 255, 255, 255, 255};
+  for (int value = 0; value < 256; ++value) {
+    values.push_back(static_cast<float>(value) + 0.25F);
+    expected.push_back(static_cast<std::uint8_t>(value));
+  }
+  for (std::int64_t left = targets; left != 0; left &= left - 1) {
+    Targets::use(left & -left);
+    for (std::size_t count = 1; count <= values.size(); ++count) {
+      std::vector<std::uint8_t> bytes(count + 1, 77);
+      round_to_bytes(std::span(values).first(count), bytes.data());
+      ASSERT_TRUE(std::equal(bytes.begin(), bytes.end() - 1, expected.begin()))
+          << hwy::TargetName(left & -left) << ", " << count;
+      ASSERT_EQ(bytes.back(), 77);
     }
   }
 }

@@ -53,7 +53,8 @@ TEST_F(ResidentDatasetOnGpu, MakesTheBitsOfTheCpu) {
     for (const AugmentOptions options : {AugmentOptions{.padding = 4, .cutout = 0},
                                          {.padding = 4, .cutout = 5},
                                          {.padding = 0, .cutout = 6},
-                                         {.padding = size, .cutout = size}}) {
+                                         {.padding = size, .cutout = size},
+                                         {.jitter = {0.4, 0.4, 0.4, 0.2}, .lighting = 0.1}}) {
       PinnedMemory pinned;
       const BatchLoader loader(dataset, options, 42, {}, &pinned);
       for (const at::ScalarType type : {torch::kFloat, torch::kBFloat16}) {
@@ -95,6 +96,32 @@ TEST_F(ResidentDatasetOnGpu, PixelsComeOutOfPinnedMemoryWithoutWaiting) {
     const Batch batch = pageable.load(plans[i]);
     expect_same(batches[i], to_device(batch, torch::kCPU), torch::kFloat);
     expect_same(to_device(batch, torch::kCUDA), to_device(batch, torch::kCPU), torch::kFloat);
+  }
+}
+
+TEST_F(ResidentDatasetOnGpu, PixelsAreFinishedThere) {
+  const auto dataset = testing::random_images(400, 48);
+  for (const AugmentOptions options : {AugmentOptions{.cutout = 5},
+                                       {.jitter = {.brightness = 0.6}},
+                                       {.jitter = {.contrast = 0.6}},
+                                       {.jitter = {.saturation = 0.6}},
+                                       {.jitter = {.hue = 0.5}},
+                                       {.rand_augment = {.ops = 2}, .lighting = 0.1},
+                                       {.cutout = 9, .jitter = {0.4, 0.4, 0.4, 0.2}, .lighting = 0.1}}) {
+    PinnedMemory pinned;
+    const BatchLoader loader(dataset, options, 42, {}, &pinned, BatchForm::pixels), images(dataset, options, 42, {});
+    const std::vector<BatchPlan> plans = some_plans(dataset->size());
+    for (const at::ScalarType type : {torch::kFloat, torch::kBFloat16}) {
+      std::vector<DeviceBatch> batches;
+      {
+        const testing::NoSynchronisation none;
+        for (const BatchPlan& plan : plans) batches.push_back(to_device(loader.load(plan), torch::kCUDA, type));
+      }
+      for (std::size_t i = 0; i < plans.size(); ++i) {
+        SCOPED_TRACE(i);
+        expect_same(batches[i], to_device(images.load(plans[i]), torch::kCPU), type);
+      }
+    }
   }
 }
 
