@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <flowdarts/stages/load/resize_kernels.hpp>
 
 #undef HWY_TARGET_INCLUDE
@@ -43,13 +44,13 @@ void round_to_bytes(std::span<const float> values, std::uint8_t* bytes) {
   const hn::Rebind<std::int32_t, decltype(d)> wide;
   const hn::Rebind<std::uint8_t, decltype(d)> narrow;
   const auto zero = hn::Zero(d), most = hn::Set(d, 255.0F), half = hn::Set(d, 0.5F);
-  const auto round = [&](auto value) HWY_ATTR {
-    return hn::DemoteTo(narrow, hn::ConvertTo(wide, hn::Add(hn::Min(hn::Max(value, zero), most), half)));
-  };
   const std::size_t lanes = hn::Lanes(d), count = values.size();
   std::size_t i = 0;
-  for (; i + lanes <= count; i += lanes) hn::StoreU(round(hn::LoadU(d, values.data() + i)), narrow, bytes + i);
-  if (i < count) hn::StoreN(round(hn::LoadN(d, values.data() + i, count - i)), narrow, bytes + i, count - i);
+  for (; i + lanes <= count; i += lanes) {
+    const auto value = hn::Min(hn::Max(hn::LoadU(d, values.data() + i), zero), most);
+    hn::StoreU(hn::DemoteTo(narrow, hn::ConvertTo(wide, hn::Add(value, half))), narrow, bytes + i);
+  }
+  for (; i < count; ++i) bytes[i] = static_cast<std::uint8_t>(std::clamp(values[i], 0.0F, 255.0F) + 0.5F);
 }
 
 }  // namespace
