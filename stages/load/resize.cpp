@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <cstring>
 #include <flowdarts/stages/load/resize.hpp>
 #include <flowdarts/stages/load/resize_kernels.hpp>
 
@@ -55,41 +54,49 @@ Taps make_taps(const ResizeAxis& axis, int outputs, int origin, ResizeFilter fil
   return taps;
 }
 
-// The three channels of a pixel and one float more, which is carried along because four lanes are as cheap as three.
-using Lanes = float __attribute__((vector_size(16)));
+// The taps along rows as weigh_pixels() takes them: as many for every pixel, of weight 0 where a pixel has fewer, and
+// pixels that nobody needs up to a multiple of eight.
+struct RowTaps {
+  std::size_t left = 0, right = 0;  // of the columns that are read, counted from the image's first
+  std::size_t count = 0;            // for each pixel
+  std::vector<int> offsets;
+  std::vector<float> weights;
 
-Lanes weigh_pixels(const float* pixel, std::span<const float> weights) {
-  Lanes sum{};
-  for (const float weight : weights) {
-    Lanes lanes;
-    std::memcpy(&lanes, pixel, sizeof lanes);
-    sum += weight * lanes;
-    pixel += 3;
+  RowTaps(const Taps& taps, bool flip) {
+    const std::size_t pixels = taps.first.size(), padded = (pixels + 7) / 8 * 8;
+    left = static_cast<std::size_t>(*std::ranges::min_element(taps.first));
+    count = static_cast<std::size_t>(*std::ranges::max_element(taps.count));
+    offsets.resize(padded);
+    weights.resize(count * padded * 4);
+    for (std::size_t place = 0; place < pixels; ++place) {
+      const std::size_t x = flip ? pixels - 1 - place : place;
+      const auto first = static_cast<std::size_t>(taps.first[x]);
+      const std::span<const float> of_pixel = taps.at(x);
+      right = std::max(right, first + of_pixel.size());
+      offsets[place] = static_cast<int>(3 * (first - left));
+      for (std::size_t k = 0; k < of_pixel.size(); ++k) {
+        std::fill_n(weights.data() + (k * padded + place) * 4, 4, of_pixel[k]);
+      }
+    }
   }
-  return sum;
-}
+};
 
-// store(y, x, lanes) takes the result's pixels, row by row from the left; end_row(y) follows each row.
-template <class Store, class EndRow>
-void resize_into(const Image& image, const ResizeAxis& horizontal, const ResizeAxis& vertical, bool flip, int width,
-                 int height, ResizeFilter filter, const Store& store, const EndRow& end_row) {
-  const Taps across = make_taps(horizontal, width, image.left, filter);
+// finish(y, pixels) takes the result's rows, in order, as pixels of four floats, the last of which mean nothing.
+template <class Finish>
+void resize_rows(const Image& image, const ResizeAxis& horizontal, const ResizeAxis& vertical, bool flip, int width,
+                 int height, ResizeFilter filter, const Finish& finish) {
+  const RowTaps across(make_taps(horizontal, width, image.left, filter), flip);
   const Taps down = make_taps(vertical, height, image.top, filter);
   // Rows first: they are contiguous, and one row of sums then stays in the cache.
-  const auto left = static_cast<std::size_t>(*std::ranges::min_element(across.first));
-  const auto right = static_cast<std::size_t>(across.first.back() + across.count.back());
-  const std::size_t row_floats = 3 * (right - left);
-  std::vector<float> row(row_floats + 1);  // weigh_pixels reads one float past the last pixel
-  const auto columns = static_cast<std::size_t>(width), rows = static_cast<std::size_t>(height);
+  const std::size_t row_floats = 3 * (across.right - across.left);
+  std::vector<float> row(row_floats + 3 * across.count + 1);  // weights of 0 are for what lies behind the row
+  std::vector<float> pixels(across.offsets.size() * 4);
   const std::size_t source_stride = 3 * static_cast<std::size_t>(image.width);
-  for (std::size_t y = 0; y < rows; ++y) {
-    weigh_rows(image.pixels.data() + static_cast<std::size_t>(down.first[y]) * source_stride + 3 * left, source_stride,
-               down.at(y), std::span(row).first(row_floats));
-    for (std::size_t place = 0; place < columns; ++place) {
-      const std::size_t x = flip ? columns - 1 - place : place;
-      store(y, place, weigh_pixels(row.data() + 3 * (static_cast<std::size_t>(across.first[x]) - left), across.at(x)));
-    }
-    end_row(y);
+  for (std::size_t y = 0; y < static_cast<std::size_t>(height); ++y) {
+    const std::size_t from = static_cast<std::size_t>(down.first[y]) * source_stride + 3 * across.left;
+    weigh_rows(image.pixels.data() + from, source_stride, down.at(y), std::span(row).first(row_floats));
+    weigh_pixels(row.data(), across.offsets, across.weights, pixels);
+    finish(y, pixels);
   }
 }
 
@@ -97,29 +104,21 @@ void resize_into(const Image& image, const ResizeAxis& horizontal, const ResizeA
 
 void resize(const Image& image, const ResizeAxis& horizontal, const ResizeAxis& vertical, bool flip,
             const ChannelScale& scale, int width, int height, std::span<float> out, ResizeFilter filter) {
-  float* target = out.data();
   const std::size_t plane = out.size() / 3, columns = static_cast<std::size_t>(width);
-  resize_into(
-      image, horizontal, vertical, flip, width, height, filter,
-      [=](std::size_t y, std::size_t x, const Lanes& lanes) {
-        float* pixel = target + y * columns + x;
-        pixel[0] = lanes[0] * scale.scale[0] + scale.bias[0];
-        pixel[plane] = lanes[1] * scale.scale[1] + scale.bias[1];
-        pixel[2 * plane] = lanes[2] * scale.scale[2] + scale.bias[2];
-      },
-      [](std::size_t) {});
+  resize_rows(image, horizontal, vertical, flip, width, height, filter,
+              [&](std::size_t y, std::span<const float> pixels) {
+                float* target = out.data() + y * columns;
+                normalise_pixels(pixels, columns, scale, {target, target + plane, target + 2 * plane});
+              });
 }
 
 void resize_pixels(const Image& image, const ResizeAxis& horizontal, const ResizeAxis& vertical, bool flip, int width,
                    int height, std::span<std::uint8_t> out, ResizeFilter filter) {
-  const std::size_t row_values = 3 * static_cast<std::size_t>(width);
-  std::vector<float> values(row_values + 1);  // all four lanes of a pixel are stored; the next one's cover the fourth
-  resize_into(
-      image, horizontal, vertical, flip, width, height, filter,
-      [to = values.data()](std::size_t, std::size_t x, const Lanes& lanes) {
-        std::memcpy(to + 3 * x, &lanes, sizeof lanes);
-      },
-      [&](std::size_t y) { round_to_bytes(std::span(values).first(row_values), out.data() + y * row_values); });
+  const auto columns = static_cast<std::size_t>(width);
+  resize_rows(image, horizontal, vertical, flip, width, height, filter,
+              [&](std::size_t y, std::span<const float> pixels) {
+                round_pixels(pixels, columns, out.data() + 3 * columns * y);
+              });
 }
 
 }  // namespace flowdarts
