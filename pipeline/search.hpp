@@ -410,8 +410,9 @@ class SearchGraph {
     at::set_num_threads(threads.compute);
     at::init_num_threads();
     if (shared_.several()) {
-      gradient_sum_.emplace(make_sum_beside(shared_.gradients(), device_));
       if (options_.run.sync_bn) statistics_sum_ = make_rank_sum(shared_.statistics(), device_);
+      gradient_sum_.emplace(statistics_sum_ && device_.is_cuda() ? make_sum_in_order(statistics_sum_)
+                                                                 : make_sum_beside(shared_.gradients(), device_));
     }
     // A checkpoint at the end of a stage holds that stage's tensors.
     build(stage_of(state_.step > 0 ? state_.epoch : std::max<std::int64_t>(state_.epoch - 1, 0)).index);

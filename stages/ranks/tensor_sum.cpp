@@ -91,7 +91,21 @@ class HostSumBeside final : public SumBeside {
 }
 #endif
 
+class SumInOrder final : public SumBeside {
+ public:
+  explicit SumInOrder(std::shared_ptr<const RankSum> sum) : sum_(std::move(sum)) {}
+  void start(torch::Tensor tensor) override { sum_->add_up(tensor); }
+  void wait() override {}
+
+ private:
+  std::shared_ptr<const RankSum> sum_;
+};
+
 }  // namespace
+
+std::unique_ptr<SumBeside> make_sum_in_order(std::shared_ptr<const RankSum> sum) {
+  return std::make_unique<SumInOrder>(std::move(sum));
+}
 
 std::shared_ptr<const RankSum> make_rank_sum(std::shared_ptr<Communicator> communicator, const torch::Device& device) {
   if (device.is_cpu()) return std::make_shared<HostSum>(std::move(communicator));

@@ -35,4 +35,8 @@ class SumBeside {
 [[nodiscard]] std::unique_ptr<SumBeside> make_sum_beside(std::shared_ptr<Communicator> communicator,
                                                          const torch::Device& device);
 
+/// Not beside: in one order with the other uses of `sum`. For GPUs that exchange more than gradients in a backward
+/// pass: kernels of two NCCL communicators that the GPUs begin in different orders may wait for each other for ever.
+[[nodiscard]] std::unique_ptr<SumBeside> make_sum_in_order(std::shared_ptr<const RankSum> sum);
+
 }  // namespace flowdarts

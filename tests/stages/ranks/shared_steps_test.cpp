@@ -83,6 +83,15 @@ void expect_one_way(const Spec& spec, std::int64_t side) {
   const Trained found = train<Bilevel>(shared, side, &sum);
   expect_near(found.alphas, expected.alphas);
   expect_near(found.weights, expected.weights);
+
+  // Statistics and gradients by one sum, as between GPUs.
+  const std::shared_ptr<const RankSum> one = make_rank_sum(ranks->open(), torch::kCPU);
+  Net in_order(spec);
+  in_order.share_statistics(one);
+  const GradientSum summed(make_sum_in_order(one), 4096);
+  const Trained again = train<Bilevel>(in_order, side, &summed);
+  expect_near(again.alphas, expected.alphas);
+  expect_near(again.weights, expected.weights);
 }
 
 TEST(SharedSteps, GoWhereOneProcessGoesOnNasBench201) {
