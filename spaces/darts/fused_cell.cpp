@@ -1,3 +1,4 @@
+#include <flowdarts/spaces/darts/composed_state.hpp>
 #include <flowdarts/spaces/darts/fused_cell.hpp>
 #include <flowdarts/spaces/mixed_op/mix.hpp>
 #include <flowdarts/spaces/mixed_op/pool.hpp>
@@ -5,16 +6,11 @@
 namespace flowdarts::darts {
 namespace {
 
-torch::Tensor pointwise(const torch::Tensor& x, const torch::nn::Conv2dImpl& conv) {
-  const torch::Tensor bias = conv.bias.defined() ? conv.bias.to(x.scalar_type()) : torch::Tensor();
-  return at::conv2d(x, conv.weight.to(x.scalar_type()), bias);
-}
-
 torch::Tensor sum_of(const std::vector<MixInput>& inputs) {
   return inputs.size() == 1 ? inputs[0].x : mix(inputs);
 }
 
-/// max(x, 0) of all nodes, concatenated: [B, nodes * C, H, W].
+/// max(x, 0) of all nodes, concatenated: [B, nodes * C, H, W]. CPU.
 class RectifiedConcat : public torch::autograd::Function<RectifiedConcat> {
  public:
   static torch::Tensor forward(torch::autograd::AutogradContext* context, torch::TensorList nodes) {
@@ -114,13 +110,10 @@ void FusedCell::add_state(int state, const std::vector<bool>& left) {
 
 torch::Tensor FusedCell::preprocessed(std::size_t input, const torch::Tensor& rectified) const {
   if (const auto* conv = preprocess(input).as<ReluConvBn>()) {
-    return mix_norm(pointwise(rectified, conv->conv()), conv->norm());
+    return mix_norm(conv_1x1(rectified, conv->conv()), conv->norm());
   }
   const auto* reduce = preprocess(input).as<FactorizedReduce>();
-  const auto half = [&](std::int64_t start, const torch::nn::Conv2dImpl& conv) {
-    return pointwise(mixed_op::channels_last(rectified.slice(2, start, {}, 2).slice(3, start, {}, 2)), conv);
-  };
-  return mix_norm(torch::cat({half(0, reduce->conv1()), half(1, reduce->conv2())}, 1), reduce->norm());
+  return mix_norm(reduce->convolve(rectified), reduce->norm());
 }
 
 void FusedCell::read(int state, const torch::Tensor& x, const torch::Tensor& op_weights, const OutputObserver& observer,
@@ -134,8 +127,9 @@ void FusedCell::read(int state, const torch::Tensor& x, const torch::Tensor& op_
       observer(kind(), weight / width, weight % width, output);
     };
   }
-  const auto outputs =
-      read_state(reader.plan, partial() == 1 ? x : mixed_op::channels_last(x.narrow(1, 0, own)), op_weights, show);
+  const torch::Tensor through = partial() == 1 ? x : mixed_op::channels_last(x.narrow(1, 0, own));
+  const auto outputs = is_composed(x) ? compose_state(*reader.plan, through, op_weights, show)
+                                      : read_state(reader.plan, through, op_weights, show);
   for (std::size_t e = 0; e < outputs.size(); ++e) {
     nodes[static_cast<std::size_t>(reader.nodes[e])].edges.push_back({outputs[e], nullptr});
   }
@@ -150,7 +144,6 @@ void FusedCell::read(int state, const torch::Tensor& x, const torch::Tensor& op_
 
 torch::Tensor FusedCell::forward(const torch::Tensor& s0, const torch::Tensor& s1, const torch::Tensor& op_weights,
                                  const torch::Tensor& edge_weights, bool rectify, const OutputObserver& observer) {
-  TORCH_CHECK(s1.device().is_cpu(), "a fused cell runs on a CPU, found its input on ", s1.device());
   // A sum of shuffled terms is the shuffled sum: the weights of edges join those of ops, and nodes are shuffled, not
   // edges.
   const torch::Tensor weights = (edge_weights.defined() ? op_weights * edge_weights : op_weights).flatten();
@@ -182,7 +175,8 @@ torch::Tensor FusedCell::forward(const torch::Tensor& s0, const torch::Tensor& s
     outputs.push_back(x);
     if (n + 1 < node_count()) read(n + input_states, x, weights, observer, nodes);
   }
-  return rectify ? RectifiedConcat::apply(torch::TensorList(outputs)) : torch::cat(outputs, 1);
+  if (!rectify) return torch::cat(outputs, 1);
+  return is_composed(s1) ? torch::relu(torch::cat(outputs, 1)) : RectifiedConcat::apply(torch::TensorList(outputs));
 }
 
 }  // namespace flowdarts::darts

@@ -7,7 +7,8 @@
 
 namespace flowdarts::darts {
 
-/// A search cell of fused operators: all edges that leave a state are one operator (fused_state.hpp).
+/// A search cell of fused operators: on a CPU all edges that leave a state are one operator (fused_state.hpp), on a GPU
+/// they are composed of several (composed_state.hpp).
 class FusedCell : public CandidateCell {
  public:
   FusedCell(const SupernetSpec& spec, const CellPlace& place);
@@ -22,11 +23,15 @@ class FusedCell : public CandidateCell {
   /// Runs from now on only the ops that are `left`, row by row of the matrix of op weights; empty: all.
   void keep(const std::vector<bool>& left);
 
+  /// Composes on a CPU, too.
+  void compose() { composed_ = true; }
+
  private:
   /// What is added up in a node: from edges with a candidate, and around partial channels.
   struct NodeInputs;
 
   void add_state(int state, const std::vector<bool>& left);
+  [[nodiscard]] bool is_composed(const torch::Tensor& x) const { return composed_ || !x.is_cpu(); }
   [[nodiscard]] torch::Tensor preprocessed(std::size_t input, const torch::Tensor& rectified) const;
   void read(int state, const torch::Tensor& x, const torch::Tensor& op_weights, const OutputObserver& observer,
             std::vector<NodeInputs>& nodes) const;
@@ -36,6 +41,7 @@ class FusedCell : public CandidateCell {
     std::vector<int> nodes;  // where the plan's edges end
   };
   std::vector<Reader> readers_;  // of each state but the last
+  bool composed_ = false;
 };
 
 }  // namespace flowdarts::darts

@@ -26,6 +26,12 @@ inline torch::nn::Conv2d pointwise_conv(std::int64_t in, std::int64_t out, bool 
   return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 1).stride(stride).bias(bias));
 }
 
+/// A 1x1 convolution at stride 1, whatever its own, in the precision of x.
+inline torch::Tensor conv_1x1(const torch::Tensor& x, const torch::nn::Conv2dImpl& conv) {
+  const torch::Tensor bias = conv.bias.defined() ? conv.bias.to(x.scalar_type()) : torch::Tensor();
+  return at::conv2d(x, conv.weight.to(x.scalar_type()), bias);
+}
+
 /// ReLU, 1x1 convolution, batch norm.
 class ReluConvBn : public CandidateOp {
  public:
@@ -53,10 +59,17 @@ class FactorizedReduce : public CandidateOp {
         conv2_(register_module("conv2", pointwise_conv(in, out / 2, options.conv_bias, 2))),
         norm_(register_module("norm", std::make_shared<BatchNorm>(out, options.norm))) {}
 
-  torch::Tensor forward(const torch::Tensor& x) override {
-    const torch::Tensor rectified = torch::relu(x);
-    return norm_->forward(
-        torch::cat({conv1_->forward(rectified), conv2_->forward(rectified.slice(2, 1).slice(3, 1))}, 1));
+  torch::Tensor forward(const torch::Tensor& x) override { return norm_->forward(convolve(torch::relu(x))); }
+
+  /// What the batch norm reads of a rectified x.
+  [[nodiscard]] torch::Tensor convolve(const torch::Tensor& rectified) const {
+    // The pixels first, then convolutions of stride 1: the gradient of a weight at stride 2, channels-last and with
+    // less than 8 input channels, is wrong in LibTorch 2.11 on CPUs without AVX-512, and damages memory.
+    const auto half = [&](std::int64_t start, const torch::nn::Conv2dImpl& conv) {
+      const torch::Tensor pixels = rectified.slice(2, start, {}, 2).slice(3, start, {}, 2);
+      return conv_1x1(pixels.contiguous(rectified.suggest_memory_format()), conv);
+    };
+    return torch::cat({half(0, *conv1_), half(1, *conv2_)}, 1);
   }
 
   // For the fused cell.

@@ -163,6 +163,12 @@ torch::Tensor FusedSupernet::forward(const torch::Tensor& images, const std::vec
                             });
 }
 
+void FusedSupernet::compose() {
+  for (const auto& module : backbone_->modules()) {
+    if (auto* cell = module->as<FusedCell>()) cell->compose();
+  }
+}
+
 void FusedSupernet::set_masks(const std::vector<torch::Tensor>& masks) {
   DartsSupernet::set_masks(masks);
   for (const auto& module : backbone_->modules()) {

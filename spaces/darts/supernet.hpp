@@ -60,7 +60,8 @@ class OracleSupernet : public DartsSupernet {
 };
 
 /// The same network with the fused operators of spaces/mixed_op/: modules, parameters and results are the oracle's, to
-/// rounding. CPU. Results repeat bit for bit for one number of threads.
+/// rounding. CPU, or GPU in a build with FLOWDARTS_CUDA. On a CPU results repeat bit for bit for one number of threads,
+/// on a GPU where LibTorch is asked for deterministic convolutions.
 class FusedSupernet : public DartsSupernet {
  public:
   /// Throws InputError as check(spec).
@@ -69,6 +70,9 @@ class FusedSupernet : public DartsSupernet {
 
   torch::Tensor forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) override;
   void set_masks(const std::vector<torch::Tensor>& masks) override;
+
+  /// Computes on a CPU as it does on a GPU: to rounding the same, with more passes over memory.
+  void compose();
 
  private:
   std::shared_ptr<Backbone<FusedCell, FusedLayers>> backbone_;

@@ -1,4 +1,5 @@
 #include <flowdarts/spaces/mixed_op/depthwise_kernels.hpp>
+#include <flowdarts/spaces/mobilenet/composed_layer.hpp>
 #include <flowdarts/spaces/mobilenet/fused_layer.hpp>
 #include <flowdarts/spaces/mobilenet/fused_norm.hpp>
 
@@ -406,7 +407,14 @@ class LayerFunction : public torch::autograd::Function<LayerFunction> {
 }  // namespace
 
 Tensor FusedLayer::mix(const Tensor& x, const Tensor& op_weights) {
-  mixed_op::check_activations("a fused layer", x, /*takes_gpu=*/false);
+  mixed_op::check_activations("a fused layer", x, /*takes_gpu=*/true);
+  if (composed_ || !x.is_cpu()) {
+    std::vector<WeighedMbConv> ops;
+    for (std::size_t column = 0; column < conv_op_count; ++column) {
+      if (runs(column)) ops.push_back({candidate(column)->as<MbConv>(), static_cast<std::int64_t>(column)});
+    }
+    return compose_layer(ops, x, op_weights.flatten(), shape().keeps_shape());
+  }
   auto plan = std::make_shared<LayerPlan>();
   plan->shape = shape();
   std::vector<Tensor> variables{x, op_weights};

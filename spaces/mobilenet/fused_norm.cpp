@@ -1,3 +1,4 @@
+#include <flowdarts/spaces/mobilenet/composed_layer.hpp>
 #include <flowdarts/spaces/mobilenet/fused_norm.hpp>
 
 namespace flowdarts::mobilenet {
@@ -106,9 +107,10 @@ class NormClampFunction : public torch::autograd::Function<NormClampFunction> {
 }  // namespace
 
 Tensor norm_clamp(const Tensor& x, const Norm& norm, mixed_op::Clamp clamp) {
-  mixed_op::check_activations("norm_clamp", x, /*takes_gpu=*/false);
+  mixed_op::check_activations("norm_clamp", x, /*takes_gpu=*/true);
   TORCH_CHECK(x.size(1) == norm.channels(), "norm_clamp: a batch norm of ", norm.channels(),
               " channels meets an input of ", x.size(1));
+  if (!x.is_cpu()) return compose_norm_clamp(x, norm, clamp);
   return NormClampFunction::apply(x, norm.weight(), norm.bias(), &norm, clamp);
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // This space's batch norm with the clamp behind it (ReLU6) as one operator, and the parts that the fused layer is made
-// of. CPU; float32, float64 or bfloat16, with statistics and sums in float32 at least.
+// of. CPU, but for norm_clamp(), which takes a GPU's tensors, too; float32, float64 or bfloat16, with statistics and
+// sums in float32 at least.
 
 #include <algorithm>
 #include <cstdint>

@@ -53,6 +53,7 @@ class MbConv : public CandidateOp {
   }
 
   // For the fused layer.
+  [[nodiscard]] std::int64_t stride() const { return depthwise_conv_->options.stride()->front(); }
   [[nodiscard]] const torch::Tensor& expand_weight() const { return expand_conv_->weight; }
   [[nodiscard]] const torch::Tensor& depthwise_weight() const { return depthwise_conv_->weight; }
   [[nodiscard]] const torch::Tensor& project_weight() const { return project_conv_->weight; }

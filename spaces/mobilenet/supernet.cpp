@@ -132,6 +132,10 @@ void FusedSupernet::share_statistics(const std::shared_ptr<const RankSum>& sum) 
   flowdarts::share_statistics(*this, sum);
 }
 
+void FusedSupernet::compose() {
+  backbone_->for_each_layer([](FusedLayer& layer, std::size_t) { layer.compose(); });
+}
+
 void FusedSupernet::set_masks(const std::vector<torch::Tensor>& masks) {
   mask(*backbone_, masks);
 }

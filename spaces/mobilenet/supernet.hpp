@@ -62,8 +62,9 @@ class OracleSupernet : public Supernet {
   std::shared_ptr<Backbone<OracleLayer, PlainLayers>> backbone_;
 };
 
-/// The same network with fused operators: modules, parameters and results are the oracle's, to rounding. CPU. Results
-/// repeat bit for bit for one number of threads.
+/// The same network with fused operators: modules, parameters and results are the oracle's, to rounding. CPU, or GPU in
+/// a build with FLOWDARTS_CUDA. On a CPU results repeat bit for bit for one number of threads, on a GPU where LibTorch
+/// is asked for deterministic convolutions.
 class FusedSupernet : public Supernet {
  public:
   /// Throws as OracleSupernet.
@@ -78,6 +79,9 @@ class FusedSupernet : public Supernet {
   void set_skip_dropout(const SkipDropout& dropout) override;
   /// Passes that show their candidates run op by op, in float32.
   void set_output_observer(OutputObserver observer) override;
+
+  /// Computes on a CPU as it does on a GPU: to rounding the same, with more passes over memory.
+  void compose();
 
  private:
   std::shared_ptr<Backbone<FusedLayer, FusedLayers>> backbone_;

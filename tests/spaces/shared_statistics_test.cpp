@@ -217,6 +217,16 @@ std::function<std::shared_ptr<Supernet>()> maker(const Spec& spec) {
   return [spec] { return std::make_shared<Net>(spec); };
 }
 
+/// As on a GPU.
+template <class Net, class Spec>
+std::function<std::shared_ptr<Supernet>()> maker_of_composed(const Spec& spec) {
+  return [spec] {
+    const auto supernet = std::make_shared<Net>(spec);
+    supernet->compose();
+    return supernet;
+  };
+}
+
 void add_nas_bench_201(std::vector<Case>& cases) {
   using namespace nas_bench_201;
   OpMask present = all_ops();
@@ -251,6 +261,7 @@ void add_darts(std::vector<Case>& cases) {
   for (const auto& [name, spec] : specs) {
     cases.push_back({"DartsOracle" + name, maker<OracleSupernet>(spec), 16});
     cases.push_back({"DartsFused" + name, maker<FusedSupernet>(spec), 16});
+    cases.push_back({"DartsComposed" + name, maker_of_composed<FusedSupernet>(spec), 16});
   }
   const SupernetSpec small{.channels = 4, .cells = 3, .nodes = 2};
   cases.push_back({"DartsOracleMasked", maker<OracleSupernet>(small), 16, 0.12});
@@ -268,6 +279,7 @@ void add_mobilenet(std::vector<Case>& cases) {
   const SupernetSpec small = small_mobilenet();
   cases.push_back({"MobileNetOracle", maker<OracleSupernet>(small), 32});
   cases.push_back({"MobileNetFused", maker<FusedSupernet>(small), 32});
+  cases.push_back({"MobileNetComposed", maker_of_composed<FusedSupernet>(small), 32});
   cases.push_back({"MobileNetOracleMasked", maker<OracleSupernet>(small), 32, 0.13});
   cases.push_back({"MobileNetFusedMasked", maker<FusedSupernet>(small), 32, 0.13});
   cases.push_back({"MobileNetFusedWeightsAlone", maker<FusedSupernet>(small), 32, 0, Asked::weights});

@@ -187,17 +187,37 @@ TEST_P(Fused, AgreesWithTheOracle) {
   }
 }
 
+// As on a GPU.
+TEST_P(Fused, ComposedAgreesWithTheOracle) {
+  for (const auto& [dtype, relative] : {std::pair{torch::kFloat64, 1e-10}, {torch::kFloat32, 1e-4}}) {
+    for (const bool train : {true, false}) {
+      SCOPED_TRACE(std::string(c10::toString(dtype)) + (train ? " train" : " eval"));
+      OracleSupernet oracle(GetParam().spec);
+      FusedSupernet composed(GetParam().spec);
+      composed.compose();
+      golden_fill(oracle);
+      golden_fill(composed);
+      const Pass expected = run(oracle, GetParam(), dtype, train);
+      expect_close(run(composed, GetParam(), dtype, train), expected, relative);
+      expect_same_statistics(composed, oracle, relative);
+    }
+  }
+}
+
 TEST_P(Fused, LogitsInBfloat16AgreeWithTheOracles) {
   for (const bool train : {true, false}) {
-    SCOPED_TRACE(train ? "train" : "eval");
-    OracleSupernet oracle(GetParam().spec);
-    FusedSupernet fused(GetParam().spec, Precision::bf16);
-    golden_fill(oracle);
-    golden_fill(fused);
-    const Pass expected = run(oracle, GetParam(), torch::kFloat32, train);
-    const Pass actual = run(fused, GetParam(), torch::kFloat32, train);
-    EXPECT_EQ(actual.logits.scalar_type(), torch::kFloat32);
-    EXPECT_LE(largest(actual.logits - expected.logits), 3e-2 * largest(expected.logits));
+    for (const bool composed : {false, true}) {
+      SCOPED_TRACE(std::string(train ? "train" : "eval") + (composed ? " composed" : ""));
+      OracleSupernet oracle(GetParam().spec);
+      FusedSupernet fused(GetParam().spec, Precision::bf16);
+      if (composed) fused.compose();
+      golden_fill(oracle);
+      golden_fill(fused);
+      const Pass expected = run(oracle, GetParam(), torch::kFloat32, train);
+      const Pass actual = run(fused, GetParam(), torch::kFloat32, train);
+      EXPECT_EQ(actual.logits.scalar_type(), torch::kFloat32);
+      EXPECT_LE(largest(actual.logits - expected.logits), 3e-2 * largest(expected.logits));
+    }
   }
 }
 

@@ -108,6 +108,12 @@ Tensor fused(FusedLayer& layer, const Tensor& x, const Tensor& op_weights) {
   return layer.forward(x, op_weights);
 }
 
+/// As on a GPU.
+Tensor composed(FusedLayer& layer, const Tensor& x, const Tensor& op_weights) {
+  layer.compose();
+  return layer.forward(x, op_weights);
+}
+
 /// The same parameters op by op.
 Tensor oracle(FusedLayer& layer, const Tensor& x, const Tensor& op_weights) {
   const Tensor sum = layer.MixedOp::forward(x, op_weights.flatten().unbind());
@@ -136,24 +142,30 @@ TEST_P(MobilenetFusedLayer, AgreesWithTheOracle) {
   for (const auto& [dtype, relative] : {std::pair{torch::kFloat64, 1e-10}, {torch::kFloat32, 1e-4}}) {
     for (const bool train : {true, false}) {
       SCOPED_TRACE(std::string(c10::toString(dtype)) + (train ? " train" : " eval"));
-      const auto layer = make_layer(GetParam()), other = make_layer(GetParam());
+      const auto other = make_layer(GetParam());
       const Pass expected = run(oracle, *other, GetParam(), dtype, train);
-      expect_close(run(fused, *layer, GetParam(), dtype, train), expected, relative);
-      expect_same_statistics(*layer, *other, relative);
+      for (const Form& form : {Form(fused), Form(composed)}) {
+        const auto layer = make_layer(GetParam());
+        expect_close(run(form, *layer, GetParam(), dtype, train), expected, relative);
+        expect_same_statistics(*layer, *other, relative);
+      }
     }
   }
 }
 
 TEST_P(MobilenetFusedLayer, InBfloat16AgreesWithTheOracle) {
-  const auto layer = make_layer(GetParam()), other = make_layer(GetParam());
-  layer->to(torch::kFloat32);
+  const auto other = make_layer(GetParam());
   other->to(torch::kFloat32);
   const Tensor x = input_of(GetParam()).to(torch::kBFloat16);
   const Tensor op_weights = op_weights_of(GetParam()).to(torch::kFloat32);
   const Tensor expected = oracle(*other, x.to(torch::kFloat32), op_weights);
-  const Tensor actual = fused(*layer, x, op_weights);
-  EXPECT_EQ(actual.scalar_type(), torch::kBFloat16);
-  EXPECT_LE(largest(actual - expected), 3e-2 * largest(expected));
+  for (const Form& form : {Form(fused), Form(composed)}) {
+    const auto layer = make_layer(GetParam());
+    layer->to(torch::kFloat32);
+    const Tensor actual = form(*layer, x, op_weights);
+    EXPECT_EQ(actual.scalar_type(), torch::kBFloat16);
+    EXPECT_LE(largest(actual - expected), 3e-2 * largest(expected));
+  }
 }
 
 TEST_P(MobilenetFusedLayer, GradientsMatchFiniteDifferences) {
@@ -318,6 +330,11 @@ TEST(MobilenetFusedSupernet, AgreesWithTheOracle) {
       const Pass right = run(expected, dtype, train);
       expect_close(run(actual, dtype, train), right, relative);
       expect_same_statistics(actual, expected, relative);
+      FusedSupernet composed(small);
+      golden_fill(composed);
+      composed.compose();
+      expect_close(run(composed, dtype, train), right, relative);
+      expect_same_statistics(composed, expected, relative);
     }
   }
 }
