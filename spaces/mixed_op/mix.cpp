@@ -241,19 +241,6 @@ class MixFunction : public torch::autograd::Function<MixFunction> {
   }
 };
 
-#ifdef FLOWDARTS_CUDA
-torch::Tensor mix_op_by_op(std::span<const MixInput> inputs, const torch::Tensor& weights, bool relu) {
-  torch::Tensor sum;
-  for (std::size_t k = 0; k < inputs.size(); ++k) {
-    const MixInput& input = inputs[k];
-    torch::Tensor term = input.norm != nullptr ? input.norm->forward(input.x) : input.x;
-    if (weights.defined()) term = (term * weights[static_cast<std::int64_t>(k)]).to(input.x.scalar_type());
-    sum = sum.defined() ? sum + term : term;
-  }
-  return relu ? torch::relu(sum) : sum;
-}
-#endif
-
 }  // namespace
 
 torch::Tensor mix(std::span<const MixInput> inputs, const torch::Tensor& weights, bool relu) {
@@ -283,11 +270,7 @@ torch::Tensor mix(std::span<const MixInput> inputs, const torch::Tensor& weights
     norms.push_back(input.norm);
   }
 #ifdef FLOWDARTS_CUDA
-  if (inputs[0].x.is_cuda()) {
-    // The kernels have statistics and their use in one: there is no place between them for other processes.
-    const bool shared = std::ranges::any_of(norms, [](const BatchNorm* norm) { return norm && norm->rank_sum(); });
-    return shared ? mix_op_by_op(inputs, weights, relu) : mixed_op::mix_on_gpu(inputs, weights, relu);
-  }
+  if (inputs[0].x.is_cuda()) return mixed_op::mix_on_gpu(inputs, weights, relu);
 #endif
   MixPlaces places{.weights = variables.add(weights)};
   for (const BatchNorm* norm : norms) {

@@ -2,6 +2,7 @@
 
 #include <flowdarts/spaces/mixed_op/device.cuh>
 #include <flowdarts/spaces/mixed_op/mix_cuda.hpp>
+#include <type_traits>
 
 namespace flowdarts::mixed_op {
 namespace {
@@ -96,16 +97,12 @@ struct ForwardArguments {
   std::int64_t segments, segment_size;
 };
 
+/// The partial sums of all terms that are normalised with the statistics of the batch.
 template <class T, int V>
-__global__ __launch_bounds__(block_threads) void forward_kernel(const __grid_constant__ ForwardArguments<T> arguments) {
-  using A = Compute<T>;
+__device__ void reduce_moments(const ForwardArguments<T>& arguments, const ForwardScratch<T>& scratch,
+                               const Split<V>& split, double* buffer) {
   const MixForward<T>& mix = arguments.mix;
-  const auto grid = cooperative_groups::this_grid();
-  __shared__ double buffer[2 * V * block_threads];
-  const Split<V> split(mix.channels);
   const std::int64_t channels = mix.channels, segments = arguments.segments;
-  const ForwardScratch<T> scratch(mix.scratch, mix.count * channels);
-
   for (std::int64_t i = blockIdx.x; i < mix.count * segments * split.chunks; i += gridDim.x) {
     const Item item(i, segments, split.chunks);
     if (!of_batch(mix.terms[item.term].norm)) continue;  // the same for the whole block
@@ -126,7 +123,80 @@ __global__ __launch_bounds__(block_threads) void forward_kernel(const __grid_con
       }
     }
   }
-  grid.sync();
+}
+
+/// What a term's channel is normalised with.
+struct BatchMoments {
+  double count, mean, squares;  // pixels, and the sum of squared deviations from their mean
+};
+
+/// From the partial sums; for a whole warp.
+template <class T>
+__device__ BatchMoments moments_here(const ForwardArguments<T>& arguments, const ForwardScratch<T>& scratch, int t,
+                                     std::int64_t c) {
+  const std::int64_t channels = arguments.mix.channels, segments = arguments.segments;
+  const double* partials = scratch.partials + t * segments * 2 * channels + c;
+  const double s1 = sum_segments(partials, segments, 2 * channels);
+  const double s2 = sum_segments(partials + channels, segments, 2 * channels);
+  const auto count = static_cast<double>(arguments.mix.pixels);
+  return {count, static_cast<double>(widen(arguments.mix.terms[t].x.data[c])) + s1 / count,
+          max(s2 - s1 * s1 / count, 0.0)};
+}
+
+/// From the sums over all processes.
+template <class T>
+__device__ BatchMoments moments_of_all(const MixForward<T>& mix, int t, std::int64_t c) {
+  const double* sums = mix.moments + t * 2 * mix.channels + c;
+  const double count = mix.moments[2 * mix.count * mix.channels];
+  const double mean = sums[0] / count;
+  return {count, mean, max(sums[mix.channels] - count * mean * mean, 0.0)};
+}
+
+template <class T>
+struct MomentsArguments {
+  ForwardArguments<T> forward;
+  double* moments;
+};
+
+template <class T, int V>
+__global__ __launch_bounds__(block_threads) void moments_kernel(const __grid_constant__ MomentsArguments<T> arguments) {
+  const MixForward<T>& mix = arguments.forward.mix;
+  __shared__ double buffer[2 * V * block_threads];
+  const ForwardScratch<T> scratch(mix.scratch, mix.count * mix.channels);
+  reduce_moments<T, V>(arguments.forward, scratch, Split<V>(mix.channels), buffer);
+  cooperative_groups::this_grid().sync();
+
+  const std::int64_t warps = static_cast<std::int64_t>(gridDim.x) * (block_threads / 32);
+  const std::int64_t warp = static_cast<std::int64_t>(blockIdx.x) * (block_threads / 32) + threadIdx.x / 32;
+  for (std::int64_t i = warp; i < mix.count * mix.channels; i += warps) {
+    const auto t = static_cast<int>(i / mix.channels);
+    const std::int64_t c = i % mix.channels;
+    BatchMoments own{};
+    if (of_batch(mix.terms[t].norm)) own = moments_here(arguments.forward, scratch, t, c);
+    if (threadIdx.x % 32 != 0) continue;
+    double* sums = arguments.moments + t * 2 * mix.channels + c;
+    sums[0] = own.count * own.mean;
+    sums[mix.channels] = own.squares + own.count * own.mean * own.mean;
+  }
+  if (warp == 0 && threadIdx.x == 0) {
+    arguments.moments[2 * mix.count * mix.channels] = static_cast<double>(mix.pixels);
+  }
+}
+
+template <class T, int V>
+__global__ __launch_bounds__(block_threads) void forward_kernel(const __grid_constant__ ForwardArguments<T> arguments) {
+  using A = Compute<T>;
+  const MixForward<T>& mix = arguments.mix;
+  const auto grid = cooperative_groups::this_grid();
+  __shared__ double buffer[2 * V * block_threads];
+  const Split<V> split(mix.channels);
+  const std::int64_t channels = mix.channels;
+  const ForwardScratch<T> scratch(mix.scratch, mix.count * channels);
+
+  if (mix.moments == nullptr) {
+    reduce_moments<T, V>(arguments, scratch, split, buffer);
+    grid.sync();
+  }
 
   const std::int64_t warps = static_cast<std::int64_t>(gridDim.x) * (block_threads / 32);
   const std::int64_t warp = static_cast<std::int64_t>(blockIdx.x) * (block_threads / 32) + threadIdx.x / 32;
@@ -136,20 +206,17 @@ __global__ __launch_bounds__(block_threads) void forward_kernel(const __grid_con
     const MixForwardTerm<T>& term = mix.terms[t];
     double mean = 0, variance = 1;
     if (of_batch(term.norm)) {
-      const double* partials = scratch.partials + t * segments * 2 * channels + c;
-      const double s1 = sum_segments(partials, segments, 2 * channels);
-      const double s2 = sum_segments(partials + channels, segments, 2 * channels);
-      const auto count = static_cast<double>(mix.pixels);
-      const double squares = max(s2 - s1 * s1 / count, 0.0);
-      mean = static_cast<double>(widen(term.x.data[c])) + s1 / count;
-      variance = squares / count;
+      const BatchMoments batch =
+          mix.moments != nullptr ? moments_of_all(mix, t, c) : moments_here(arguments, scratch, t, c);
+      mean = batch.mean;
+      variance = batch.squares / batch.count;
       if (threadIdx.x % 32 == 0 && term.norm == TermNorm::updating) {
         const auto move = [&](void* data, double batch) {
           const DeviceValues running{data, mix.wide};
           write(running, c, (1 - mix.momentum) * read(running, c, 0) + mix.momentum * batch);
         };
         move(term.running_mean, mean);
-        move(term.running_var, squares / (count - 1));
+        move(term.running_var, batch.squares / (batch.count - 1));
       }
     } else if (term.norm == TermNorm::running) {
       mean = read({term.running_mean, mix.wide}, c, 0);
@@ -273,31 +340,24 @@ __device__ bool needs_dot(const MixBackward<T>& mix, int t) {
 
 template <class T>
 bool needs_total(const MixBackward<T>& mix) {
-  if (mix.dweights.data != nullptr) return true;
+  if (mix.dweights.data != nullptr || mix_needs_dots(mix)) return true;
   for (int t = 0; t < mix.count; ++t) {
-    const MixBackwardTerm<T>& term = mix.terms[t];
-    if (term.dgamma != nullptr || term.dbeta != nullptr) return true;
-    if (of_batch(term.norm) && term.dx.data != nullptr) return true;
+    if (mix.terms[t].dgamma != nullptr || mix.terms[t].dbeta != nullptr) return true;
   }
   return false;
 }
 
+/// The partial sums of g (x - centre) of all terms that need it, then of g.
 template <class T, int V>
-__global__ __launch_bounds__(block_threads) void backward_kernel(
-    const __grid_constant__ BackwardArguments<T> arguments) {
+__device__ void reduce_dots(const BackwardArguments<T>& arguments, const BackwardScratch<T>& scratch,
+                            const Split<V>& split, double* buffer) {
   using A = Compute<T>;
   const MixBackward<T>& mix = arguments.mix;
-  const auto grid = cooperative_groups::this_grid();
-  __shared__ double buffer[V * block_threads];
-  const Split<V> split(mix.channels);
   const std::int64_t channels = mix.channels, segments = arguments.segments;
-  const BackwardScratch<T> scratch(mix.scratch, mix.count * channels);
-  const bool totals = arguments.totals;
-
   for (std::int64_t i = blockIdx.x; i < (mix.count + 1) * segments * split.chunks; i += gridDim.x) {
     const Item item(i, segments, split.chunks);
     const bool total = item.term == mix.count;
-    if (total ? !totals : !needs_dot(mix, item.term)) continue;  // the same for the whole block
+    if (total ? !arguments.totals : !needs_dot(mix, item.term)) continue;  // the same for the whole block
     const std::int64_t c = split.channel(item.chunk);
     double sums[V] = {};
     if (split.has_work(item.chunk, channels)) {
@@ -320,7 +380,71 @@ __global__ __launch_bounds__(block_threads) void backward_kernel(
       for (int v = 0; v < V; ++v) partials[v] = sums[v];
     }
   }
-  grid.sync();
+}
+
+/// The sum of g over the pixels of a channel, from the partial sums; for a whole warp.
+template <class T>
+__device__ double total_here(const BackwardArguments<T>& arguments, const BackwardScratch<T>& scratch, std::int64_t c) {
+  if (!arguments.totals) return 0;
+  const std::int64_t channels = arguments.mix.channels, segments = arguments.segments;
+  return sum_segments(scratch.partials + arguments.mix.count * segments * channels + c, segments, channels);
+}
+
+/// The same of g (x - mean), or of g x without a norm. total: of the channel.
+template <class T>
+__device__ double dot_here(const BackwardArguments<T>& arguments, const BackwardScratch<T>& scratch, int t,
+                           std::int64_t c, double total) {
+  const MixBackward<T>& mix = arguments.mix;
+  if (!needs_dot(mix, t)) return 0;
+  const double dot =
+      sum_segments(scratch.partials + t * arguments.segments * mix.channels + c, arguments.segments, mix.channels);
+  if (mix.terms[t].norm == TermNorm::none) return dot;
+  const double mean = mix.statistics[t * 2 * mix.channels + c];
+  // What the centre lost when it was rounded.
+  return dot + (static_cast<double>(static_cast<Compute<T>>(mean)) - mean) * total;
+}
+
+template <class T>
+struct DotsArguments {
+  BackwardArguments<T> backward;
+  double* dots;
+};
+
+template <class T, int V>
+__global__ __launch_bounds__(block_threads) void dots_kernel(const __grid_constant__ DotsArguments<T> arguments) {
+  const MixBackward<T>& mix = arguments.backward.mix;
+  __shared__ double buffer[V * block_threads];
+  const BackwardScratch<T> scratch(mix.scratch, mix.count * mix.channels);
+  reduce_dots<T, V>(arguments.backward, scratch, Split<V>(mix.channels), buffer);
+  cooperative_groups::this_grid().sync();
+
+  const std::int64_t warps = static_cast<std::int64_t>(gridDim.x) * (block_threads / 32);
+  const std::int64_t warp = static_cast<std::int64_t>(blockIdx.x) * (block_threads / 32) + threadIdx.x / 32;
+  for (std::int64_t i = warp; i < (mix.count + 1) * mix.channels; i += warps) {
+    const auto t = static_cast<int>(i / mix.channels);
+    const std::int64_t c = i % mix.channels;
+    double sum = total_here(arguments.backward, scratch, c);
+    if (t < mix.count) sum = dot_here(arguments.backward, scratch, t, c, sum);
+    if (threadIdx.x % 32 == 0) arguments.dots[i] = sum;
+  }
+}
+
+template <class T, int V>
+__global__ __launch_bounds__(block_threads) void backward_kernel(
+    const __grid_constant__ BackwardArguments<T> arguments) {
+  using A = Compute<T>;
+  const MixBackward<T>& mix = arguments.mix;
+  const auto grid = cooperative_groups::this_grid();
+  __shared__ double buffer[V * block_threads];
+  const Split<V> split(mix.channels);
+  const std::int64_t channels = mix.channels;
+  const BackwardScratch<T> scratch(mix.scratch, mix.count * channels);
+  const bool shared = mix.dots != nullptr;
+
+  if (!shared) {
+    reduce_dots<T, V>(arguments, scratch, split, buffer);
+    grid.sync();
+  }
 
   const std::int64_t warps = static_cast<std::int64_t>(gridDim.x) * (block_threads / 32);
   const std::int64_t warp = static_cast<std::int64_t>(blockIdx.x) * (block_threads / 32) + threadIdx.x / 32;
@@ -328,9 +452,8 @@ __global__ __launch_bounds__(block_threads) void backward_kernel(
     const auto t = static_cast<int>(i / channels);
     const std::int64_t c = i % channels;
     const MixBackwardTerm<T>& term = mix.terms[t];
-    double total = 0, dot = 0;
-    if (totals) total = sum_segments(scratch.partials + mix.count * segments * channels + c, segments, channels);
-    if (needs_dot(mix, t)) dot = sum_segments(scratch.partials + t * segments * channels + c, segments, channels);
+    const double total = shared ? mix.dots[mix.count * channels + c] : total_here(arguments, scratch, c);
+    const double dot = shared ? mix.dots[i] : dot_here(arguments, scratch, t, c, total);
     if (threadIdx.x % 32 != 0) continue;
     const double weight = read(mix.weights, mix.terms[t].place, 1);
     double slope = weight, along_x = 0, shift = 0, along_weight = dot;
@@ -338,17 +461,17 @@ __global__ __launch_bounds__(block_threads) void backward_kernel(
       const double mean = mix.statistics[t * 2 * channels + c];
       const double inverse_std = mix.statistics[(t * 2 + 1) * channels + c];
       const double gamma = read({term.gamma, mix.wide}, c, 1);
-      // What the centre lost when it was rounded.
-      if (needs_dot(mix, t)) dot += (static_cast<double>(static_cast<A>(mean)) - mean) * total;
       const double along = inverse_std * dot;  // sum of g xhat
       along_weight = gamma * along + read({term.beta, mix.wide}, c, 0) * total;
       if (term.dgamma != nullptr) write({term.dgamma, mix.wide}, c, weight * along);
       if (term.dbeta != nullptr) write({term.dbeta, mix.wide}, c, weight * total);
       slope *= gamma * inverse_std;
       if (of_batch(term.norm)) {
-        const auto count = static_cast<double>(mix.pixels);
-        along_x = -slope * inverse_std * inverse_std * dot / count;
-        shift = -slope * total / count - along_x * mean;
+        const double count = shared ? *mix.all_pixels : static_cast<double>(mix.pixels);
+        const double all_dot = shared ? mix.all_dots[i] : dot;
+        const double all_total = shared ? mix.all_dots[mix.count * channels + c] : total;
+        along_x = -slope * inverse_std * inverse_std * all_dot / count;
+        shift = -slope * all_total / count - along_x * mean;
       }
     }
     scratch.along[i] = along_weight;
@@ -415,25 +538,56 @@ std::int64_t blocks_for(int reductions, std::int64_t pixels, std::int64_t channe
 }
 
 // What every driver takes as the arguments of a kernel.
-static_assert(sizeof(ForwardArguments<float>) <= 4096 && sizeof(BackwardArguments<float>) <= 4096);
+static_assert(sizeof(MomentsArguments<float>) <= 4096 && sizeof(DotsArguments<float>) <= 4096);
 
-template <class T, int V>
-std::string launch(const MixForward<T>& mix, cudaStream_t stream) {
-  const Segments segments(mix.pixels, mix.channels);
-  const Split<V> split(mix.channels);
-  return launch_cooperative(&forward_kernel<T, V>, ForwardArguments<T>{mix, segments.count, segments.size},
-                            blocks_for(mix.count, mix.pixels, mix.channels, segments, split.lanes, split.chunks),
-                            stream, "mix on a GPU");
+/// Enqueues a kernel with these arguments; `reductions`: the sums over all pixels that it may make.
+template <int V, class Arguments>
+std::string launch(void (*kernel)(Arguments), const Arguments& arguments, int reductions, std::int64_t pixels,
+                   std::int64_t channels, void* stream, const char* action) {
+  const Split<V> split(channels);
+  return launch_cooperative(
+      kernel, arguments,
+      blocks_for(reductions, pixels, channels, Segments(pixels, channels), split.lanes, split.chunks),
+      static_cast<cudaStream_t>(stream), action);
 }
 
-template <class T, int V>
-std::string launch(const MixBackward<T>& mix, cudaStream_t stream) {
+template <class T>
+ForwardArguments<T> arguments_of(const MixForward<T>& mix) {
   const Segments segments(mix.pixels, mix.channels);
-  const Split<V> split(mix.channels);
-  return launch_cooperative(&backward_kernel<T, V>,
-                            BackwardArguments<T>{mix, segments.count, segments.size, needs_total(mix)},
-                            blocks_for(mix.count + 1, mix.pixels, mix.channels, segments, split.lanes, split.chunks),
-                            stream, "gradient of a mix on a GPU");
+  return {mix, segments.count, segments.size};
+}
+
+template <class T>
+BackwardArguments<T> arguments_of(const MixBackward<T>& mix) {
+  const Segments segments(mix.pixels, mix.channels);
+  return {mix, segments.count, segments.size, needs_total(mix)};
+}
+
+template <class T>
+bool vectors(const MixForward<T>& mix) {
+  bool all = takes_vectors<T>(mix.out.data, mix.out.stride, mix.channels) &&
+             takes_vectors<T>(mix.rectified.data, mix.rectified.stride, mix.channels);
+  for (int t = 0; t < mix.count; ++t) {
+    all = all && takes_vectors<T>(mix.terms[t].x.data, mix.terms[t].x.stride, mix.channels);
+  }
+  return all;
+}
+
+template <class T>
+bool vectors(const MixBackward<T>& mix) {
+  bool all = takes_vectors<T>(mix.g.data, mix.g.stride, mix.channels) &&
+             takes_vectors<T>(mix.gate.data, mix.gate.stride, mix.channels);
+  for (int t = 0; t < mix.count; ++t) {
+    all = all && takes_vectors<T>(mix.terms[t].x.data, mix.terms[t].x.stride, mix.channels) &&
+          takes_vectors<T>(mix.terms[t].dx.data, mix.terms[t].dx.stride, mix.channels);
+  }
+  return all;
+}
+
+/// f with V as a constant: a full vector where the memory allows, else 1.
+template <class T, class Mix, class F>
+std::string with_vectors(const Mix& mix, const F& f) {
+  return vectors(mix) ? f(std::integral_constant<int, full_vector<T>>()) : f(std::integral_constant<int, 1>());
 }
 
 }  // namespace
@@ -451,32 +605,58 @@ std::size_t mix_backward_scratch(int terms, std::int64_t pixels, std::int64_t ch
 
 template <class T>
 std::string mix_forward_cuda(const MixForward<T>& mix, void* stream) {
-  bool vectors = takes_vectors<T>(mix.out.data, mix.out.stride, mix.channels) &&
-                 takes_vectors<T>(mix.rectified.data, mix.rectified.stride, mix.channels);
-  for (int t = 0; t < mix.count; ++t) {
-    vectors = vectors && takes_vectors<T>(mix.terms[t].x.data, mix.terms[t].x.stride, mix.channels);
-  }
-  return vectors ? launch<T, full_vector<T>>(mix, static_cast<cudaStream_t>(stream))
-                 : launch<T, 1>(mix, static_cast<cudaStream_t>(stream));
+  return with_vectors<T>(mix, [&](auto width) {
+    return launch<width>(&forward_kernel<T, width>, arguments_of(mix), mix.count, mix.pixels, mix.channels, stream,
+                         "mix on a GPU");
+  });
+}
+
+template <class T>
+std::string mix_moments_cuda(const MixForward<T>& mix, double* moments, void* stream) {
+  return with_vectors<T>(mix, [&](auto width) {
+    return launch<width>(&moments_kernel<T, width>, MomentsArguments<T>{arguments_of(mix), moments}, mix.count,
+                         mix.pixels, mix.channels, stream, "statistics of a mix on a GPU");
+  });
 }
 
 template <class T>
 std::string mix_backward_cuda(const MixBackward<T>& mix, void* stream) {
-  bool vectors = takes_vectors<T>(mix.g.data, mix.g.stride, mix.channels) &&
-                 takes_vectors<T>(mix.gate.data, mix.gate.stride, mix.channels);
+  return with_vectors<T>(mix, [&](auto width) {
+    return launch<width>(&backward_kernel<T, width>, arguments_of(mix), mix.count + 1, mix.pixels, mix.channels, stream,
+                         "gradient of a mix on a GPU");
+  });
+}
+
+template <class T>
+std::string mix_dots_cuda(const MixBackward<T>& mix, double* dots, void* stream) {
+  return with_vectors<T>(mix, [&](auto width) {
+    return launch<width>(&dots_kernel<T, width>, DotsArguments<T>{arguments_of(mix), dots}, mix.count + 1, mix.pixels,
+                         mix.channels, stream, "sums of the gradient of a mix on a GPU");
+  });
+}
+
+template <class T>
+bool mix_needs_dots(const MixBackward<T>& mix) {
   for (int t = 0; t < mix.count; ++t) {
-    vectors = vectors && takes_vectors<T>(mix.terms[t].x.data, mix.terms[t].x.stride, mix.channels) &&
-              takes_vectors<T>(mix.terms[t].dx.data, mix.terms[t].dx.stride, mix.channels);
+    if (of_batch(mix.terms[t].norm) && mix.terms[t].dx.data != nullptr) return true;
   }
-  return vectors ? launch<T, full_vector<T>>(mix, static_cast<cudaStream_t>(stream))
-                 : launch<T, 1>(mix, static_cast<cudaStream_t>(stream));
+  return false;
 }
 
 template std::string mix_forward_cuda<float>(const MixForward<float>&, void*);
 template std::string mix_forward_cuda<double>(const MixForward<double>&, void*);
 template std::string mix_forward_cuda<Bf16>(const MixForward<Bf16>&, void*);
+template std::string mix_moments_cuda<float>(const MixForward<float>&, double*, void*);
+template std::string mix_moments_cuda<double>(const MixForward<double>&, double*, void*);
+template std::string mix_moments_cuda<Bf16>(const MixForward<Bf16>&, double*, void*);
 template std::string mix_backward_cuda<float>(const MixBackward<float>&, void*);
 template std::string mix_backward_cuda<double>(const MixBackward<double>&, void*);
 template std::string mix_backward_cuda<Bf16>(const MixBackward<Bf16>&, void*);
+template std::string mix_dots_cuda<float>(const MixBackward<float>&, double*, void*);
+template std::string mix_dots_cuda<double>(const MixBackward<double>&, double*, void*);
+template std::string mix_dots_cuda<Bf16>(const MixBackward<Bf16>&, double*, void*);
+template bool mix_needs_dots<float>(const MixBackward<float>&);
+template bool mix_needs_dots<double>(const MixBackward<double>&);
+template bool mix_needs_dots<Bf16>(const MixBackward<Bf16>&);
 
 }  // namespace flowdarts::mixed_op

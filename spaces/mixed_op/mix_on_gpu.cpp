@@ -1,5 +1,3 @@
-#include <flowdarts/spaces/mixed_op/device_rows.hpp>
-#include <flowdarts/spaces/mixed_op/mix_cuda.hpp>
 #include <flowdarts/spaces/mixed_op/mix_on_gpu.hpp>
 
 #include <algorithm>
@@ -26,6 +24,8 @@ struct MixState : torch::CustomClassHolder {
   bool wide = false;
   bool relu = false;
   double eps = BatchNormOptions().eps;  // of all norms
+  std::shared_ptr<const RankSum> sum;   // over the processes that share the batch; null: it is here
+  Tensor moments;                       // what they exchanged
 };
 
 class MixOnGpu : public torch::autograd::Function<MixOnGpu> {
@@ -51,7 +51,6 @@ class MixOnGpu : public torch::autograd::Function<MixOnGpu> {
         torch::empty({static_cast<std::int64_t>(count), 2, channels}, out.options().dtype(torch::kDouble));
     const DeviceStream stream(out);
     if (pixels > 0 && channels > 0) {
-      const Tensor scratch = scratch_bytes(mix_forward_scratch(static_cast<int>(count), pixels, channels), out);
       with_type(out.scalar_type(), [&]<class T>() {
         MixForward<T> mix;
         for (std::size_t k = 0; k < count; ++k) {
@@ -71,10 +70,9 @@ class MixOnGpu : public torch::autograd::Function<MixOnGpu> {
         mix.weights = device_values(at_place(saved, state->weights));
         (state->relu ? mix.rectified : mix.out) = device_rows<T>(out);
         mix.statistics = statistics.mutable_data_ptr<double>();
-        mix.scratch = scratch.mutable_data_ptr();
         mix.eps = state->eps;
         mix.momentum = BatchNorm::momentum;
-        stream.check(mix_forward_cuda(mix, stream.handle()));
+        state->moments = run_forward(mix, state->sum.get(), out, stream);
       });
     }
     saved.push_back(statistics);
@@ -108,7 +106,6 @@ class MixOnGpu : public torch::autograd::Function<MixOnGpu> {
       }
       return gradients;
     }
-    const Tensor scratch = scratch_bytes(mix_backward_scratch(static_cast<int>(count), pixels, channels), g);
     with_type(g.scalar_type(), [&]<class T>() {
       const auto optional_rows = [](const Tensor& x) { return x.defined() ? device_rows<T>(x) : Rows<T>(); };
       MixBackward<T> mix;
@@ -132,8 +129,7 @@ class MixOnGpu : public torch::autograd::Function<MixOnGpu> {
       mix.g = device_rows<const T>(g);
       mix.gate = optional_rows(gate);
       mix.statistics = statistics.const_data_ptr<double>();
-      mix.scratch = scratch.mutable_data_ptr();
-      stream.check(mix_backward_cuda(mix, stream.handle()));
+      run_backward(mix, state->sum.get(), state->moments, g, stream);
     });
     return gradients;
   }
@@ -172,6 +168,7 @@ Tensor mix_on_gpu(std::span<const MixInput> inputs, const Tensor& weights, bool 
   std::optional<at::ScalarType> parameters;
   std::optional<double> eps;
   std::vector<const void*> moved;
+  bool batch_statistics = false;
   for (const MixInput& input : inputs) {
     InputNorm norm{.norm = norm_of(input.norm)};
     if (input.norm != nullptr) {
@@ -194,6 +191,13 @@ Tensor mix_on_gpu(std::span<const MixInput> inputs, const Tensor& weights, bool 
         norm.running_var = input.norm->running_var();
         TORCH_CHECK(norm.running_mean.is_contiguous() && norm.running_var.is_contiguous(),
                     "the running statistics of a mix on a GPU are contiguous");
+      }
+      if (input.norm->uses_batch_statistics()) {
+        const std::shared_ptr<const RankSum> sum = input.norm->rank_sum();
+        TORCH_CHECK(!batch_statistics || sum == state->sum,
+                    "the batch norms of a mix on a GPU share their statistics with the same processes");
+        batch_statistics = true;
+        state->sum = sum;
       }
       if (norm.norm == TermNorm::updating) moved.push_back(norm.running_mean.const_data_ptr());
     }

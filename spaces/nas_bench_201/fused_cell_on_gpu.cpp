@@ -39,6 +39,8 @@ struct CellState : torch::CustomClassHolder {
   std::array<NodeState, source_nodes> nodes;
   std::array<std::vector<NodeTerm>, cell_nodes> terms;  // of each node's mix
   std::array<Tensor, cell_nodes> statistics;            // [terms, 2, channels] double: what the mixes normalised with
+  std::shared_ptr<const RankSum> sum;                   // over the processes that share the batch; null: it is here
+  std::array<Tensor, cell_nodes> moments;               // what these exchanged of each mix
 
   [[nodiscard]] Tensor input(const NodeTerm& term) const {
     const NodeState& node = nodes[term.from()];
@@ -105,7 +107,6 @@ class CellForward {
     const std::int64_t channels = out.size(1), pixels = mixed_op::pixel_count(out);
     const auto count = static_cast<int>(terms.size());
     state_.statistics[j] = torch::empty({count, 2, channels}, out.options().dtype(torch::kDouble));
-    const Tensor scratch = mixed_op::scratch_bytes(mixed_op::mix_forward_scratch(count, pixels, channels), out);
     mixed_op::with_type(out.scalar_type(), [&]<class T>() {
       mixed_op::MixForward<T> mix;
       for (int t = 0; t < count; ++t) {
@@ -127,10 +128,9 @@ class CellForward {
       mix.out = mixed_op::device_rows<T>(out);
       mix.rectified = optional_rows<T>(rectified);
       mix.statistics = state_.statistics[j].mutable_data_ptr<double>();
-      mix.scratch = scratch.mutable_data_ptr();
       mix.eps = BatchNormOptions().eps;
       mix.momentum = BatchNorm::momentum;
-      stream.check(mixed_op::mix_forward_cuda(mix, stream.handle()));
+      state_.moments[j] = mixed_op::run_forward(mix, state_.sum.get(), out, stream);
     });
   }
 
@@ -206,7 +206,6 @@ class CellBackward {
     const Tensor& g = gradients_[j];
     const std::int64_t channels = g.size(1), pixels = mixed_op::pixel_count(g);
     const auto count = static_cast<int>(terms.size());
-    const Tensor scratch = mixed_op::scratch_bytes(mixed_op::mix_backward_scratch(count, pixels, channels), g);
     mixed_op::with_type(g.scalar_type(), [&]<class T>() {
       mixed_op::MixBackward<T> mix;
       for (int t = 0; t < count; ++t) {
@@ -234,8 +233,7 @@ class CellBackward {
       mix.dweights = mixed_op::device_values(result_[1]);
       mix.g = mixed_op::device_rows<const T>(g);
       mix.statistics = state_.statistics[j].const_data_ptr<double>();
-      mix.scratch = scratch.mutable_data_ptr();
-      stream.check(mixed_op::mix_backward_cuda(mix, stream.handle()));
+      mixed_op::run_backward(mix, state_.sum.get(), state_.moments[j], g, stream);
     });
   }
 
@@ -345,6 +343,7 @@ Tensor fused_cell_on_gpu(torch::TensorList variables, const std::shared_ptr<cons
   std::optional<at::ScalarType> type;
   for_each_conv(*plan, [&](const StackedConv& conv) {
     const BatchNorm& norm = conv.op->norm();
+    state->sum = norm.rank_sum();  // all of a supernet share their statistics, or none
     for (const Tensor& tensor : {norm.weight(), norm.bias(), norm.running_mean(), norm.running_var()}) {
       if (!tensor.defined()) continue;
       if (!type) type = tensor.scalar_type();

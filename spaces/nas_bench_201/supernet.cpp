@@ -112,7 +112,7 @@ FusedSupernet::~FusedSupernet() = default;
 torch::Tensor FusedSupernet::forward(const torch::Tensor& images, const std::vector<torch::Tensor>& op_weights) {
   check_op_weights(op_weights, spec_);
   pass_.cell = 0;
-  const bool looks_inside = pass_.observer || pass_.dropout.rate > 0 || shares_statistics_;
+  const bool looks_inside = pass_.observer || pass_.dropout.rate > 0;
   if (!images.is_cpu() && (spec_.partial > 1 || spec_.edge_weights || looks_inside)) {
     return backbone_->forward(images, unbound(op_weights), &pass_);
   }

@@ -85,8 +85,8 @@ class FusedSupernet : public Supernet {
   void set_statistics_updates(bool enabled) override;
   void share_statistics(const std::shared_ptr<const RankSum>& sum) override;
   void set_masks(const std::vector<torch::Tensor>& masks) override;
-  // On a GPU with partial channels, edge weights or shared statistics, and in passes that show their candidates or drop
-  // out behind skips, the cells run op by op, in float32.
+  // On a GPU with partial channels or edge weights, and in passes that show their candidates or drop out behind skips,
+  // the cells run op by op, in float32.
   void set_skip_dropout(const SkipDropout& dropout) override { pass_.dropout = dropout; }
   void set_output_observer(OutputObserver observer) override { pass_.observer = std::move(observer); }
   [[nodiscard]] bool recordable() const override {

@@ -3,6 +3,7 @@
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDAGuard.h>
 
+#include <algorithm>
 #include <flowdarts/spaces/mixed_op/mix.hpp>
 #include <memory>
 
@@ -71,7 +72,8 @@ Numbers numbers(const Case& c, at::ScalarType type) {
 }
 
 /// The result, all gradients and the running statistics.
-Tensors run(const Case& c, const Numbers& n, torch::Device device, at::ScalarType type, bool train) {
+Tensors run(const Case& c, const Numbers& n, torch::Device device, at::ScalarType type, bool train,
+            const std::shared_ptr<const RankSum>& sum = nullptr) {
   const auto parameters = type == torch::kDouble ? torch::kDouble : torch::kFloat;
   const auto leaf = [&](const Tensor& values, at::ScalarType as) {
     return values.detach().to(device, as, /*non_blocking=*/false, /*copy=*/true).requires_grad_();
@@ -88,6 +90,7 @@ Tensors run(const Case& c, const Numbers& n, torch::Device device, at::ScalarTyp
           BatchNormOptions{.affine = c.terms[k] == Kind::affine, .track_running_stats = c.terms[k] != Kind::untracked});
       norms[k]->to(device, parameters);
       norms[k]->train(train);
+      norms[k]->share_statistics(sum);
     }
     inputs.push_back({leaves.back(), norms[k].get()});
   }
@@ -128,6 +131,33 @@ TEST_F(MixOnGpu, AgreesWithTheCpu) {
         expect_close(run(c, n, torch::kCUDA, type, train), run(c, n, torch::kCPU, torch::kDouble, train),
                      testing::tolerance_of(type));
       }
+    }
+  }
+}
+
+TEST_F(MixOnGpu, SharesItsStatisticsWithAnotherProcess) {
+  for (const Case& c : cases()) {
+    for (const at::ScalarType type : {torch::kDouble, torch::kFloat, torch::kBFloat16}) {
+      SCOPED_TRACE(c.name + " " + c10::toString(type));
+      const Numbers own = numbers(c, type);
+      Numbers both = own;
+      for (Tensor& x : both.x) x = torch::cat({x, x});
+      both.g = torch::cat({own.g, own.g});
+      const auto sum = std::make_shared<testing::SumWithTwin>();
+      const Tensors actual = run(c, own, torch::kCUDA, type, true, sum);
+      Tensors expected = run(c, both, torch::kCPU, torch::kDouble, true);
+      bool gradient = true;  // until the result comes; behind it are the running statistics
+      for (std::size_t i = 0; i < expected.size(); ++i) {
+        if (i >= c.terms.size() && expected[i].dim() == 4) gradient = false;
+        if (expected[i].dim() == 4) {
+          expected[i] = expected[i].chunk(2)[0];
+        } else if (gradient) {
+          expected[i] = expected[i] / 2;  // that of a parameter is a sum over the processes
+        }
+      }
+      expect_close(actual, expected, testing::tolerance_of(type));
+      const bool normalises = std::ranges::any_of(c.terms, [](Kind kind) { return kind != Kind::plain; });
+      EXPECT_EQ(sum->messages(), normalises ? 2 : 0);
     }
   }
 }

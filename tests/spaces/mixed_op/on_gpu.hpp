@@ -5,6 +5,7 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <flowdarts/spaces/rank_sum.hpp>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,22 @@ class OnGpu : public ::testing::Test {
     if (!torch::cuda::is_available()) GTEST_SKIP() << "no GPU in this machine";
     torch::manual_seed(7);
   }
+};
+
+/// Adds up over this process and one that has the same share of every batch.
+class SumWithTwin : public RankSum {
+ public:
+  void add_up(const torch::Tensor& tensor) const override {
+    const torch::NoGradGuard no_grad;
+    TORCH_CHECK(tensor.is_contiguous() && tensor.scalar_type() == torch::kDouble, "a message is contiguous doubles");
+    tensor.mul_(2);
+    ++messages_;
+  }
+
+  [[nodiscard]] int messages() const { return messages_; }
+
+ private:
+  mutable int messages_ = 0;
 };
 
 /// What an operator of ours may differ by from the exact result.

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <flowdarts/spaces/nas_bench_201/supernet.hpp>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -81,18 +82,19 @@ struct Pass {
   std::vector<Tensor> weights, buffers;
 };
 
-/// A pass with numbers that `numbers` holds exactly, computed in `type`.
+/// A pass with numbers that `numbers` holds exactly, computed in `type`. The batch is some copies of the case's images.
 Pass run(Supernet& supernet, const Case& c, torch::Device device, at::ScalarType type, at::ScalarType numbers,
-         bool train) {
+         bool train, std::int64_t copies = 1) {
   golden_fill(supernet);
   supernet.to(numbers);
   supernet.to(device, type);
   supernet.train(train);
   const auto values = [&](const Tensor& exact) { return exact.to(numbers).to(device, type); };
   const Tensor op_weights = values(op_weights_of(c)).requires_grad_();
-  const Tensor images = values(golden(c.images)).contiguous(torch::MemoryFormat::ChannelsLast);
+  const Tensor images =
+      values(golden(c.images).repeat({copies, 1, 1, 1})).contiguous(torch::MemoryFormat::ChannelsLast);
   const Tensor logits = supernet.forward(images, {op_weights});
-  const Tensor labels = torch::arange(c.images[0], torch::kInt64).remainder(10).to(device);
+  const Tensor labels = torch::arange(c.images[0], torch::kInt64).remainder(10).repeat({copies}).to(device);
   std::vector<Tensor> inputs = supernet.parameters();
   inputs.push_back(op_weights);
   auto gradients = torch::autograd::grad({torch::cross_entropy_loss(logits, labels)}, inputs, {}, false, false,
@@ -147,6 +149,24 @@ TEST_F(FusedOnGpu, AgreesWithTheOracle) {
         expect_close(run(fused, c, torch::kCUDA, type, type, train),
                      run(oracle, c, torch::kCPU, torch::kDouble, type, train), logits, gradients);
       }
+    }
+  }
+}
+
+TEST_F(FusedOnGpu, SharesItsStatisticsWithAnotherProcess) {
+  for (const Case& c : cases()) {
+    for (const auto& [type, logits, gradients] :
+         {std::tuple{torch::kDouble, 1e-10, 1e-10}, {torch::kFloat, 1e-4, 3e-2}}) {
+      SCOPED_TRACE(c.name + " " + c10::toString(type));
+      OracleSupernet oracle(c.spec);
+      FusedSupernet fused(c.spec);
+      const auto sum = std::make_shared<flowdarts::testing::SumWithTwin>();
+      fused.share_statistics(sum);
+      // The mean loss of two equal shares is that of one, and so are its gradients.
+      Pass expected = run(oracle, c, torch::kCPU, torch::kDouble, type, true, 2);
+      expected.logits = expected.logits.chunk(2)[0];
+      expect_close(run(fused, c, torch::kCUDA, type, type, true), expected, logits, gradients);
+      EXPECT_GT(sum->messages(), 0);
     }
   }
 }
