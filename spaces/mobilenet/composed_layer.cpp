@@ -13,7 +13,8 @@ Tensor compose_norm_clamp(const Tensor& x, const Norm& norm, mixed_op::Clamp cla
   TORCH_CHECK(!norm.uses_batch_statistics() || norm.rank_sum() || x.numel() > x.size(1),
               "batch norm: expected more than one value a channel while training, found 1");
   const Tensor y = mix_norm(x, norm);
-  return std::isinf(clamp.high) ? y : torch::hardtanh(y, clamp.low, clamp.high);
+  const bool clamps = !std::isinf(clamp.low) || !std::isinf(clamp.high);
+  return clamps ? torch::hardtanh(y, clamp.low, clamp.high) : y;
 }
 
 Tensor compose_layer(std::span<const WeighedMbConv> ops, const Tensor& x, const Tensor& op_weights, bool shortcut) {

@@ -21,7 +21,8 @@ struct WeighedMbConv {
 torch::Tensor compose_layer(std::span<const WeighedMbConv> ops, const torch::Tensor& x, const torch::Tensor& op_weights,
                             bool shortcut);
 
-/// clamp(norm(x)), of two operators.
+/// clamp(norm(x)) of x [B, C, H, W], in channels-last memory, of two operators. Devices and types as compose_layer().
+/// Throws c10::Error for batch statistics of a single value, where no other process shares them.
 torch::Tensor compose_norm_clamp(const torch::Tensor& x, const Norm& norm, mixed_op::Clamp clamp);
 
 }  // namespace flowdarts::mobilenet
