@@ -63,8 +63,8 @@ class FactorizedReduce : public CandidateOp {
 
   /// What the batch norm reads of a rectified x.
   [[nodiscard]] torch::Tensor convolve(const torch::Tensor& rectified) const {
-    // The pixels first, then convolutions of stride 1: the gradient of a weight at stride 2, channels-last and with
-    // less than 8 input channels, is wrong in LibTorch 2.11 on CPUs without AVX-512, and damages memory.
+    // The pixels first, then convolutions of stride 1: on a CPU with AVX2 but not AVX-512, LibTorch 2.11's gradient of
+    // a weight at stride 2, channels-last float32, was found wrong for 2 to 6 input channels (not for 8).
     const auto half = [&](std::int64_t start, const torch::nn::Conv2dImpl& conv) {
       const torch::Tensor pixels = rectified.slice(2, start, {}, 2).slice(3, start, {}, 2);
       return conv_1x1(pixels.contiguous(rectified.suggest_memory_format()), conv);
